@@ -1,0 +1,43 @@
+"""Random small movements of training images: shifts, turns and zooms."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snncc.models.recipes import Training
+
+
+def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
+    """Each image of ``images`` (N, C, H, W), float, moved on its own; what comes in at the border is 0."""
+    if how.rotation_degrees or how.zoom:
+        return _warp(images, how, generator)
+    return _shift(images, how.shift_pixels, generator) if how.shift_pixels else images
+
+
+def _shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Whole pixels, no interpolation."""
+    count, _, height, width = images.shape
+    padded = functional.pad(images, (most, most, most, most))
+    dy, dx = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator)
+    rows, columns = dy + torch.arange(height), dx + torch.arange(width)
+    samples = torch.arange(count)
+    return padded[samples[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
+    """Turn, zoom and shift at once, with bilinear interpolation."""
+    count, _, height, width = images.shape
+
+    def uniform(most: float) -> Tensor:
+        return (torch.rand(count, generator=generator) * 2 - 1) * most
+
+    angle, zoom = uniform(math.radians(how.rotation_degrees)), 1 + uniform(how.zoom)
+    dx, dy = uniform(2 * how.shift_pixels / width), uniform(2 * how.shift_pixels / height)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    affine = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,158 @@
+"""The PyTorch module of a network description; its state_dict is what a checkpoint stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snncc.errors import GraphError
+from snncc.ir.dynamics import VALUE_FIELDS, Dynamics, check_dynamics
+from snncc.models.networks import Description
+from snncc.models.neurons import SpikingNeuron, Surrogate
+
+INPUT = "input"
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over axis 1 of any shape; during training time steps and samples are one batch."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise GraphError(f"batch_norm: got shape {tuple(input.shape)}; (N, C, …) is needed")
+
+
+class SumPool2d(nn.AvgPool2d):
+    """Sum over windows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        height, width = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size, self.kernel_size)
+        return super().forward(input) * (height * width)
+
+
+class Scale(nn.Module):
+    """Times a fixed factor, a number or a list that broadcasts to the shape."""
+
+    def __init__(self, factor: float | list[Any]) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.as_tensor(self.factor, dtype=x.dtype, device=x.device)
+
+
+def parse_dynamics(name: str, fields: Mapping[str, Any]) -> Dynamics:
+    """The :class:`Dynamics` of a "neuron" layer; lists become float64 arrays. Raises :class:`GraphError`."""
+    known = Dynamics.__dataclass_fields__
+    if unknown := [field for field in fields if field not in known]:
+        raise GraphError(f"{name}: {', '.join(unknown)} is no field of a neuron; fields are {', '.join(known)}")
+    values = {
+        field: np.asarray(value, np.float64) if field in VALUE_FIELDS and isinstance(value, list) else value
+        for field, value in fields.items()
+    }
+    dynamics = Dynamics(**values)
+    check_dynamics(name, dynamics)
+    return dynamics
+
+
+def _neuron(layer: Mapping[str, Any]) -> SpikingNeuron:
+    fields = {key: value for key, value in layer.items() if key not in ("name", "kind", "inputs", "surrogate")}
+    return SpikingNeuron(parse_dynamics(layer["name"], fields), Surrogate(**layer.get("surrogate", {})))
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "conv2d": lambda p: nn.Conv2d(
+        p["in_channels"], p["out_channels"], tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"]),
+        tuple(p["dilation"]), p["groups"], p["bias"],
+    ),
+    "conv1d": lambda p: nn.Conv1d(
+        p["in_channels"], p["out_channels"], p["kernel"], p["stride"], p["padding"], p["dilation"], p["groups"], p["bias"]
+    ),
+    "dense": lambda p: nn.Linear(p["in_features"], p["out_features"], p["bias"]),
+    "batch_norm": lambda p: BatchNorm(p["channels"], p["eps"]),
+    "avg_pool2d": lambda p: nn.AvgPool2d(tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"])),
+    "sum_pool2d": lambda p: SumPool2d(tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"])),
+    "max_pool2d": lambda p: nn.MaxPool2d(tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"])),
+    "flatten": lambda p: nn.Flatten(),
+    "dropout": lambda p: nn.Dropout(p["probability"]),
+    "identity": lambda p: nn.Identity(),
+    "scale": lambda p: Scale(p["factor"]),
+    "neuron": _neuron,
+}  # fmt: skip
+
+
+def build_layer(layer: Mapping[str, Any]) -> nn.Module:
+    """The module of one layer. Raises :class:`GraphError` for an unknown kind or a parameter that is missing."""
+    name, kind = layer["name"], layer["kind"]
+    if kind not in _KINDS:
+        raise GraphError(f"{name}: {kind!r} is no kind of layer; kinds are {', '.join(_KINDS)}")
+    try:
+        return _KINDS[kind](layer)
+    except KeyError as error:
+        raise GraphError(f"{name}: a {kind} layer needs {error.args[0]!r}") from error
+
+
+class SpikingNetwork(nn.Module):
+    """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values."""
+
+    def __init__(self, description: Description) -> None:
+        super().__init__()
+        self.description = description
+        self.time_steps = int(description["time_steps"])
+        self.inputs: dict[str, list[str]] = {}
+        before = INPUT
+        for layer in description["layers"]:
+            name = layer["name"]
+            sources = list(layer.get("inputs", [before]))
+            if missing := [s for s in sources if s != INPUT and s not in self.inputs]:
+                raise GraphError(f"{name}: is fed by {', '.join(missing)}, which does not come before it")
+            if "." in name or name == INPUT or hasattr(self, name):
+                raise GraphError(f"{name}: is taken or holds a dot; give the layer another name")
+            self.add_module(name, build_layer(layer))
+            self.inputs[name] = sources
+            before = name
+        self.last = before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, classes) by the network's readout, for integer inputs ``x``: (N, …) when static, else (T, N, …)."""
+        return self.scores(self.record(x)[self.last])
+
+    def record(self, x: Tensor) -> dict[str, Tensor]:
+        """Values of every layer, name to (T, N, …), or (1, N, …) where they are the same at every step."""
+        entry = self.description["input"]
+        x = x.to(self.dtype) * entry["scale"]
+        values = {INPUT: x[None] if entry["encoding"] == "static" else x}
+        for name, sources in self.inputs.items():
+            total = values[sources[0]]
+            for source in sources[1:]:
+                total = total + values[source]
+            values[name] = self._run_layer(name, total)
+        return values
+
+    def scores(self, recording: Tensor) -> Tensor:
+        """Scores from the last layer's recording (T, N, classes)."""
+        output = self.description["output"]
+        if output["readout"] == "membrane":
+            return recording[-1]
+        if output["readout"] == "weighted_count":
+            weights = torch.as_tensor(output["time_weights"], dtype=recording.dtype, device=recording.device)
+            return torch.tensordot(weights, recording, 1)
+        return recording.sum(0)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type the network computes in: that of its parameters."""
+        return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+
+    def _run_layer(self, name: str, x: Tensor) -> Tensor:
+        module = self.get_submodule(name)
+        if isinstance(module, SpikingNeuron):
+            recording = module(x, self.time_steps)
+            d = module.dynamics
+            if not d.fires or (isinstance(d.spike_value, int | float) and d.spike_value == 1):
+                return recording
+            return recording * torch.as_tensor(d.spike_value, dtype=x.dtype, device=x.device)
+        return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

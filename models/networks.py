@@ -1,0 +1,123 @@
+"""Network descriptions: plain data that JSON, TOML and ``torch.load(weights_only=True)`` can hold.
+
+A description is a dict::
+
+    {"name": "mnist-lif", "time_steps": 4,
+     "input": {"shape": [1, 28, 28], "encoding": "static", "scale": 1/255, "low": 0, "high": 255},
+     "layers": [{"name": "conv1", "kind": "conv2d", "in_channels": 1, …}, …],
+     "output": {"readout": "membrane", "ties": "lowest_index"}}
+
+Every layer has a "name" and a "kind"; it is fed by the layer before it, or by those in "inputs", whose values add up
+("input" is the network's input). The parameters of each kind are those of :func:`snncc.models.module.build_layer`; a
+"neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with weights keep
+them in the state_dict under the layer's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from snncc.errors import GraphError
+
+Layer = dict[str, Any]
+Description = dict[str, Any]
+
+BATCH_NORM_EPS = 1e-5
+PIXEL_SCALE = 1 / 255
+READOUT_NEURON = {"fires": False, "membrane_decay": 1.0}
+
+_PART = re.compile(r"(?:(?P<channels>\d+)C(?P<kernel>\d+)|P(?P<pool>\d+)|(?P<features>\d+))")
+
+
+def convolutional(
+    name: str,
+    layers: str,
+    time_steps: int,
+    neuron: Mapping[str, Any],
+    input_shape: tuple[int, int, int] = (1, 28, 28),
+    padding: int = 0,
+    dropout: float = 0.0,
+    surrogate: Mapping[str, Any] | None = None,
+) -> Description:
+    """A feed-forward spiking network from the papers' short notation, such as ``15C5-P2-40C5-P2-300-10``.
+
+    ``15C5``: 15 channels of 5×5 convolution, batch norm, neuron; ``P2``: 2×2 average pooling of the spikes; ``300``: dense,
+    batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron that sums its input
+    and never fires, whose membrane after the last step is the answer.
+    """
+    parts = layers.split("-")
+    made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout)
+    for position, part in enumerate(parts, start=1):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise GraphError(f"{name}: {part!r} in {layers!r} is no layer; write 15C5, P2 or 300, joined by '-'")
+        if match["channels"]:
+            made.convolution(int(match["channels"]), int(match["kernel"]))
+        elif match["pool"]:
+            made.pool(int(match["pool"]))
+        elif position < len(parts):
+            made.dense(int(match["features"]))
+        else:
+            made.readout(int(match["features"]))
+    return {
+        "name": name,
+        "time_steps": time_steps,
+        "input": {"shape": list(input_shape), "encoding": "static", "scale": PIXEL_SCALE, "low": 0, "high": 255},
+        "layers": made.layers,
+        "output": {"readout": "membrane", "ties": "lowest_index"},
+    }
+
+
+class _Builder:
+    """Collects layers and keeps track of the shape (C, H, W) or (N,)."""
+
+    def __init__(self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float) -> None:
+        self.neuron_fields, self.surrogate, self.padding, self.dropout = neuron, surrogate, padding, dropout
+        self.shape = shape
+        self.layers: list[Layer] = []
+
+    def add(self, stem: str, kind: str, **parameters: Any) -> None:
+        number = 1 + sum(layer["name"].rstrip("0123456789") == stem for layer in self.layers)
+        self.layers.append({"name": f"{stem}{number}", "kind": kind, **parameters})
+
+    def convolution(self, channels: int, kernel: int) -> None:
+        before, height, width = self.shape
+        self.add(
+            "conv", "conv2d", in_channels=before, out_channels=channels, kernel=[kernel, kernel], stride=[1, 1],
+            padding=[self.padding, self.padding], dilation=[1, 1], groups=1, bias=False,
+        )  # fmt: skip
+        grown = 2 * self.padding - kernel + 1
+        self.shape = (channels, height + grown, width + grown)
+        self.fire()
+
+    def pool(self, size: int) -> None:
+        channels, height, width = self.shape
+        self.add("pool", "avg_pool2d", kernel=[size, size], stride=[size, size], padding=[0, 0])
+        self.shape = (channels, height // size, width // size)
+
+    def dense(self, features: int) -> None:
+        self.flatten()
+        if self.dropout:
+            self.add("drop", "dropout", probability=self.dropout)
+        self.add("fc", "dense", in_features=self.shape[0], out_features=features, bias=False)
+        self.shape = (features,)
+        self.fire()
+
+    def readout(self, classes: int) -> None:
+        self.flatten()
+        self.add("fc", "dense", in_features=self.shape[0], out_features=classes, bias=True)
+        self.add("readout", "neuron", **READOUT_NEURON)
+        self.layers[-1]["name"] = "readout"
+
+    def flatten(self) -> None:
+        if len(self.shape) > 1:
+            channels, height, width = self.shape
+            self.add("flatten", "flatten")
+            self.shape = (channels * height * width,)
+
+    def fire(self) -> None:
+        self.add("bn", "batch_norm", channels=self.shape[0], eps=BATCH_NORM_EPS)
+        surrogate = {"surrogate": self.surrogate} if self.surrogate else {}
+        self.add("lif", "neuron", **self.neuron_fields, **surrogate)

@@ -1,0 +1,74 @@
+"""Measure, on data, what flows through the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from snncc.ir.graph import Graph
+from snncc.ir.interpreter import run_graph
+from snncc.ir.nodes import Neuron
+from snncc.pipeline import SYNAPSES, Context, PassResult
+
+Array = np.ndarray
+FACT = "calibration"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a run of the float network on data showed.
+
+    Attributes:
+        power: synapse name to mean square of each of its input channels (C,) or features (N,).
+        rate: neuron name to mean spikes a neuron and step.
+        membrane: neuron name to (lowest, highest) membrane at the end of a step.
+        current: neuron name to (lowest, highest) input of a step.
+        samples: how many were run.
+    """
+
+    power: dict[str, Array]
+    rate: dict[str, float]
+    membrane: dict[str, tuple[float, float]]
+    current: dict[str, tuple[float, float]]
+    samples: int
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Analysis: runs the float network on ``inputs`` and leaves a :class:`Calibration` in the context. Without inputs it
+    does nothing, and scales are chosen from the weights alone."""
+
+    inputs: Array | None = field(default=None, repr=False)
+    name: ClassVar[str] = "calibrate"
+    requires: ClassVar[tuple[str, ...]] = ("single-synapses",)
+    ensures: ClassVar[tuple[str, ...]] = ()
+    analysis: ClassVar[bool] = True
+
+    def run(self, graph: Graph, context: Context) -> PassResult:
+        """Run and summarise."""
+        if self.inputs is None:
+            return PassResult(graph, False)
+        power: dict[str, Array] = {}
+        current: dict[str, tuple[float, float]] = {}
+
+        def observe(name: str, t: int, x: Array) -> None:
+            node = graph.nodes[name]
+            if isinstance(node, SYNAPSES):
+                axes = tuple(i for i in range(x.ndim) if i != 1)
+                power[name] = power.get(name, 0) + np.square(x, dtype=np.float64).mean(axis=axes)
+            elif isinstance(node, Neuron):
+                low, high = current.get(name, (np.inf, -np.inf))
+                current[name] = (min(low, float(x.min())), max(high, float(x.max())))
+
+        run = run_graph(graph, self.inputs, np.float32, record_membranes=True, observe=observe)
+        samples = run.scores.shape[0]
+        context.facts[FACT] = Calibration(
+            {n: p / graph.time_steps for n, p in power.items()},
+            {n: float(np.abs(s).mean()) for n, s in run.spikes.items()},
+            {n: (float(m.min()), float(m.max())) for n, m in run.membranes.items()},
+            current,
+            samples,
+        )
+        return PassResult(graph, False, f"activity of {samples} samples")

@@ -1,0 +1,49 @@
+"""Give the network an output population where its last layer is read as a current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from snncc.errors import UnsupportedError
+from snncc.ir.dynamics import Dynamics
+from snncc.ir.graph import Edge, Graph, build_graph
+from snncc.ir.nodes import Neuron, Output
+from snncc.pipeline import Context, PassResult, readout_neuron
+
+
+@dataclass(frozen=True)
+class IntegrateReadout:
+    """Rules:
+
+    1. Where the output reads layers that are no neuron (a last Dense), a neuron that never fires and never leaks is put
+       in between. "spike_count" and "summed_current" (the sum of what arrives) become the "membrane" of that neuron
+       after the last step; "membrane" (what arrives at the last step) its current, read as the membrane of a neuron that
+       forgets everything (decay 0).
+
+    Untouched: an output that reads a neuron, also through Flatten. "weighted_count" of a current is refused.
+    """
+
+    name: ClassVar[str] = "integrate-readout"
+    requires: ClassVar[tuple[str, ...]] = ("no-identities",)
+    ensures: ClassVar[tuple[str, ...]] = ("neuron-readout",)
+    analysis: ClassVar[bool] = False
+
+    def run(self, graph: Graph, context: Context) -> PassResult:
+        """Insert the neuron where it is missing."""
+        edges = graph.incoming(graph.output)
+        output = graph.nodes[graph.output]
+        assert isinstance(output, Output)
+        if readout_neuron(graph):
+            return PassResult(graph, False)
+        if output.readout == "weighted_count":
+            raise UnsupportedError(
+                f"{graph.output}: reads a time-weighted count of {edges[0].source}, which does not spike; put a neuron there"
+            )
+        keep = 0.0 if output.readout == "membrane" else 1.0
+        name = f"{graph.output}.integrator"
+        nodes = {**graph.nodes, name: Neuron(Dynamics(membrane_decay=keep, fires=False, reset="none"))}
+        nodes[graph.output] = replace(output, readout="membrane")
+        moved = [Edge(e.source, name, e.delay) if e.target == graph.output else e for e in graph.edges]
+        made = build_graph(nodes, [*moved, Edge(name, graph.output)], graph.time_steps, graph.name, graph.origin)
+        return PassResult(made, True, "last layer summed by a neuron that never fires")

@@ -1,0 +1,236 @@
+"""Turn weights, thresholds, biases, initial states and leaks into whole numbers.
+
+The quantised Graph is still a Graph, and still runs in the float interpreter: its weights and constants merely are whole
+numbers. Weights and membrane share one scale s (one real unit of the membrane is 1/s), so that no multiplier remains
+(the observation of MINT, Yin et al. 2023). Membranes carry ``guard_bits`` fraction bits, as an input gain of
+``2**guard_bits``: one *guarded unit* is ``s / 2**guard_bits``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from snncc.errors import UnsupportedError
+from snncc.ir.dynamics import Dynamics
+from snncc.ir.graph import Edge, Graph, build_graph
+from snncc.ir.linear import apply_node
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Output, Scale, Sparse
+from snncc.ir.shapes import Shape, infer_shapes
+from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
+from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron
+
+Array = np.ndarray
+UNITS = "units"
+MAX_SHIFT = 24
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """Rules, neuron by neuron:
+
+    1. One scale for all synapses into a neuron, per output channel (``per_channel``) or per layer; always per layer where
+       the readout compares membranes or currents. ``|w| <= 2**(bits-1) − 1``.
+    2. Subtract reset: s is snapped so that ``reset_amount`` is a whole, even multiple of ``threshold_step`` guarded units;
+       otherwise so that the threshold is. Where a channel holds several values, or weights are too large beside the
+       threshold to snap, the threshold folds: ``v >= θ`` to ``ceil(θ/s)``, ``v > θ`` to ``floor(θ/s)``, which is exact
+       for a reset to a value.
+    3. Biases, initial states, reset values and clamps are rounded to guarded units; decays to 12 bits.
+    4. Where the worst case of a step's current leaves ``current_bits`` bits, all synapses into the neuron are shifted
+       right after their sum (``Scale(2**-k)`` behind them); a static input's shift gets half a unit of bias back.
+    5. Among scales near the largest weight's, the one with the least squared error of the current is taken, weighted with
+       the measured power of each input where the calibration ran.
+
+    Untouched: the wiring, the order of events, everything that is no number.
+    """
+
+    bits: int = 8
+    guard_bits: int = 6
+    per_channel: bool = True
+    threshold_step: int = 2
+    threshold_limit: int = 2**40
+    current_bits: int | None = None
+    name: ClassVar[str] = "quantise"
+    requires: ClassVar[tuple[str, ...]] = ("single-synapses", "no-synapse-bias", "unit-spikes", "neuron-readout")
+    ensures: ClassVar[tuple[str, ...]] = ()
+    analysis: ClassVar[bool] = False
+
+    def run(self, graph: Graph, context: Context) -> PassResult:
+        """Quantise every neuron with its synapses."""
+        if not 2 <= self.bits <= 16:
+            raise UnsupportedError(f"bits is {self.bits}; weights of 2 to 16 bits are supported")
+        shapes = infer_shapes(graph)
+        calibration = context.facts.get("calibration")
+        nodes: dict[str, Node] = dict(graph.nodes)
+        edges = list(graph.edges)
+        units: dict[str, Array] = {}
+        for name in graph.of_type(Neuron):
+            neuron = graph.nodes[name]
+            assert isinstance(neuron, Neuron)
+            synapses = {e.source: graph.nodes[e.source] for e in graph.incoming(name)}
+            power = {n: calibration.power.get(n) for n in synapses} if calibration else {}
+            shared = not self.per_channel or self._read_as_number(graph, name)
+            shift = 0
+            while True:
+                choice = choose_scale(neuron.dynamics, synapses, shapes[name], self._rules(shift, shared), power)
+                whole_synapses = {n: quantise_weight(s, choice, shapes[name]) for n, s in synapses.items()}  # type: ignore[arg-type]
+                worst = self._worst_current(graph, neuron.dynamics, whole_synapses, shapes)
+                excess = 0 if self.current_bits is None else _excess(worst, self.current_bits)
+                if excess <= shift:
+                    break
+                shift = excess
+            if shift > MAX_SHIFT:
+                raise UnsupportedError(f"{name}: its input current can reach {worst:.3g} units, beyond any shift")
+            nodes.update(whole_synapses)
+            unit = choice.unit * 2.0**shift
+            units[name] = np.asarray(unit)
+            dynamics = quantise_dynamics(name, neuron.dynamics, unit, self.guard_bits, shapes[name])
+            if shift:
+                dynamics = dynamics.with_(bias=dynamics.bias + self._floor_loss(graph, synapses, shift))
+                edges = _shifted(nodes, edges, list(synapses), name, shift)
+                context.remarks.append(f"{name}: sums can reach {worst:,.0f} units; shifted right by {shift} bits")
+            nodes[name] = Neuron(dynamics)
+        context.facts[UNITS] = units
+        made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
+        return PassResult(made, True, self._summary(graph))
+
+    def _rules(self, shift: int, shared: bool) -> ScaleChoice.Rules:
+        return ScaleChoice.Rules(
+            largest_weight=2 ** (self.bits - 1) - 1,
+            guard_bits=self.guard_bits,
+            step=self.threshold_step << shift,
+            limit=self.threshold_limit << shift,
+            shared=shared,
+        )
+
+    @staticmethod
+    def _read_as_number(graph: Graph, name: str) -> bool:
+        """Whether the readout compares this neuron's membranes or currents across its channels."""
+        output = graph.nodes[graph.output]
+        assert isinstance(output, Output)
+        return readout_neuron(graph) == name and output.readout in ("membrane", "summed_current")
+
+    @staticmethod
+    def _worst_current(graph: Graph, dynamics: Dynamics, synapses: dict[str, Node], shapes: dict[str, Shape]) -> float:
+        """Largest magnitude of the current state, in units, over all inputs and steps."""
+        low: Any = 0.0
+        high: Any = 0.0
+        for name, node in synapses.items():
+            source = _source(graph, name)
+            least, most = _range_of(graph.nodes[source])
+            for part, (to_low, to_high) in ((_positive(node), (least, most)), (_negative(node), (most, least))):
+                given = shapes[graph.incoming(name)[0].source]
+                low = low + apply_node(part, np.full((1, *given), float(to_low)))
+                high = high + apply_node(part, np.full((1, *given), float(to_high)))
+        worst = max(float(np.max(np.abs(low))), float(np.max(np.abs(high))))
+        if dynamics.current_decay is None:
+            return worst
+        keep = float(np.max(dynamics.current_decay))
+        return worst * sum(keep**t for t in range(graph.time_steps))
+
+    def _floor_loss(self, graph: Graph, synapses: dict[str, Node], shift: int) -> float:
+        """Half a unit in guarded units for every synapse from a static input: what floor takes off on average."""
+        static = sum(_is_static(graph.nodes[_source(graph, n)]) for n in synapses)
+        return float(np.floor(static * 2**self.guard_bits * (2**shift - 1) / 2 ** (shift + 1)))
+
+    def _summary(self, graph: Graph) -> str:
+        leaks = any(
+            np.any(np.asarray(graph.nodes[n].dynamics.membrane_decay) % 1)  # type: ignore[union-attr]
+            for n in graph.of_type(Neuron)
+        )
+        scale = "per channel" if self.per_channel else "per layer"
+        leak = "; 12-bit leak" if leaks else ""
+        return f"{self.bits}-bit weights, {scale}{leak}; {self.guard_bits} guard bits; thresholds exact"
+
+
+def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shape: Shape) -> Dynamics:
+    """``d`` in whole guarded units for a unit (scalar or one a channel) of real membrane."""
+    grain = per_neuron(unit, shape) / 2.0**guard_bits
+
+    def rounded(value: Any) -> Array:
+        return whole(np.asarray(value, np.float64) / grain, np.round)
+
+    if d.fires:
+        fold = np.ceil if d.compare == ">=" else np.floor
+        threshold = whole(np.asarray(d.threshold, np.float64) / grain, fold)
+        least = 0 if d.compare == ">" else 1
+        if np.min(threshold) < least:
+            raise UnsupportedError(
+                f"{name}: its threshold is {float(np.min(np.asarray(d.threshold) / grain)):.3g} guarded units, below {least}: "
+                "the weights are too large beside it; use more --bits or --guard-bits"
+            )
+    else:
+        threshold = np.asarray(1.0)
+    return Dynamics(
+        threshold=threshold,
+        compare=d.compare,
+        membrane_decay=_twelve_bits(d.membrane_decay),
+        current_decay=None if d.current_decay is None else _twelve_bits(d.current_decay),
+        current_bias=rounded(d.current_bias) / 2.0**guard_bits,
+        input_gain=2.0**guard_bits,
+        bias=rounded(d.bias),
+        levels=d.levels,
+        signed=d.signed,
+        reset=d.reset,
+        reset_amount=np.maximum(rounded(d.subtracted), 1) if d.fires else None,
+        reset_value=rounded(d.reset_value),
+        reset_timing=d.reset_timing,
+        decay_timing=d.decay_timing,
+        v_init=rounded(d.v_init),
+        v_min=None if d.v_min is None else rounded(d.v_min),
+        fires=d.fires,
+    )
+
+
+def _twelve_bits(decay: Any) -> Array:
+    return np.round(np.asarray(decay, np.float64) * DECAY_ONE) / DECAY_ONE
+
+
+def _excess(worst: float, bits: int) -> int:
+    """How many right shifts bring ``worst`` below ``2**(bits-1)``."""
+    shift = 0
+    while worst / 2.0**shift >= 2.0 ** (bits - 1):
+        shift += 1
+    return shift
+
+
+def _shifted(nodes: dict[str, Node], edges: list[Edge], synapses: list[str], target: str, shift: int) -> list[Edge]:
+    made = []
+    for edge in edges:
+        if edge.target == target and edge.source in synapses:
+            name = f"{edge.source}.shift"
+            nodes[name] = Scale(2.0**-shift)
+            made += [Edge(edge.source, name), Edge(name, target)]
+        else:
+            made.append(edge)
+    return made
+
+
+def _source(graph: Graph, synapse: str) -> str:
+    """The population a synapse comes from."""
+    name = graph.incoming(synapse)[0].source
+    return name if isinstance(graph.nodes[name], Input | Neuron) else graph.incoming(name)[0].source
+
+
+def _is_static(node: Node) -> bool:
+    return isinstance(node, Input) and node.encoding == "static"
+
+
+def _range_of(node: Node) -> tuple[float, float]:
+    """Lowest and highest value a population puts out in a step; 0 is always possible."""
+    if isinstance(node, Input):
+        return min(node.low, 0), max(node.high, 0)
+    assert isinstance(node, Neuron)
+    return (-node.dynamics.levels if node.dynamics.signed else 0), node.dynamics.levels
+
+
+def _positive(node: Node) -> Node:
+    assert isinstance(node, SYNAPSES)
+    return replace(node, weight=np.maximum(node.weight, 0))
+
+
+def _negative(node: Node) -> Node:
+    assert isinstance(node, Dense | Conv1d | Conv2d | Sparse)
+    return replace(node, weight=np.minimum(node.weight, 0))

@@ -1,0 +1,165 @@
+"""How the scale of a neuron's synapses is chosen, and weights rounded to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from snncc.ir.compose import per_channel
+from snncc.ir.dynamics import Dynamics
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Node, Sparse
+from snncc.ir.shapes import Shape
+
+Array = np.ndarray
+Synapse = Dense | Conv1d | Conv2d | Sparse
+DECAY_ONE = 4096
+CLIP_RATIOS = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
+"""Largest weight over largest representable weight, tried in this order: 1 clips nothing."""
+NEAR_WHOLE = 1e-9
+"""A quotient this close (relatively) to a whole number is that number: both come from rounded float arithmetic."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleChoice:
+    """The scale of a neuron's synapses.
+
+    Attributes:
+        unit: real membrane per unit of weight: scalar, or one a channel (C,).
+        largest_weight: limit of ``|w|``.
+    """
+
+    unit: Array
+    largest_weight: int
+
+    @dataclass(frozen=True)
+    class Rules:
+        """``largest_weight``; guard bits; the anchor is a multiple of ``step`` and at most ``limit`` guarded units; one
+        scale for the layer if ``shared``."""
+
+        largest_weight: int
+        guard_bits: int
+        step: int
+        limit: int
+        shared: bool
+
+
+def choose_scale(
+    dynamics: Dynamics,
+    synapses: Mapping[str, Node],
+    shape: Shape,
+    rules: ScaleChoice.Rules,
+    power: Mapping[str, Array | None],
+) -> ScaleChoice:
+    """The scale with the least weighted squared error among the clip ratios, snapped to the reset or threshold."""
+    largest = np.zeros(shape[0])
+    for node in synapses.values():
+        largest = np.maximum(largest, channel_max(node, shape))  # type: ignore[arg-type]
+    widest = largest.max() if largest.size and largest.max() > 0 else 1.0
+    largest = np.full(1, widest) if rules.shared else np.where(largest > 0, largest, widest)
+    anchor = _anchor(dynamics, shape, rules.shared)
+    best_unit = _snapped(largest / rules.largest_weight, anchor, rules)
+    best_error = _error(synapses, best_unit, shape, rules, power)
+    for ratio in CLIP_RATIOS[1:]:
+        unit = _snapped(largest / ratio / rules.largest_weight, anchor, rules)
+        error = _error(synapses, unit, shape, rules, power)
+        better = error < best_error
+        best_unit, best_error = np.where(better, unit, best_unit), np.where(better, error, best_error)
+    return ScaleChoice(best_unit, rules.largest_weight)
+
+
+def _anchor(dynamics: Dynamics, shape: Shape, shared: bool) -> Array | None:
+    """The real value that must be a whole number of guarded units, (1,) or (C,); None where there is no single one."""
+    if not dynamics.fires:
+        return None
+    value = np.asarray(dynamics.subtracted if dynamics.reset == "subtract" else dynamics.threshold, np.float64)
+    channels = per_channel(value, shape)
+    if channels is None:
+        return None
+    if not shared:
+        return channels
+    return channels[:1] if np.ptp(channels) == 0 else None
+
+
+def _snapped(unit: Array, anchor: Array | None, rules: ScaleChoice.Rules) -> Array:
+    """``unit`` or the next larger one that makes the anchor a multiple of ``step``, wherever the anchor has a step to
+    stand on; and never so small that the anchor passes its limit."""
+    if anchor is None:
+        return unit
+    multiple = np.floor(anchor * 2.0**rules.guard_bits / unit / rules.step * (1 + NEAR_WHOLE)) * rules.step
+    multiple = np.minimum(multiple, rules.limit // rules.step * rules.step)
+    return np.where(multiple >= rules.step, anchor * 2.0**rules.guard_bits / np.maximum(multiple, 1), unit)
+
+
+def quantise_weight(node: Synapse, choice: ScaleChoice, shape: Shape) -> Synapse:
+    """``node`` with whole-number weights (float64) in units."""
+    unit = _over_weights(node, choice.unit, shape)
+    limit = choice.largest_weight
+    return replace(node, weight=np.clip(np.round(node.weight / unit), -limit, limit))
+
+
+def channel_max(node: Synapse, shape: Shape) -> Array:
+    """(C,) largest ``|w|`` into each output channel of a population of ``shape``."""
+    if isinstance(node, Sparse):
+        largest = np.zeros(shape[0])
+        np.maximum.at(largest, _channel_of(node.index[0], shape), np.abs(node.weight))
+        return largest
+    return np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
+
+
+def per_neuron(unit: Array, shape: Shape) -> Array:
+    """A scalar or (C,) array so shaped that it broadcasts to ``shape``."""
+    return unit.reshape(-1, *(1,) * (len(shape) - 1)) if unit.size > 1 else unit.reshape(())
+
+
+def whole(x: Array, rounding: Callable[[Array], Array]) -> Array:
+    """``x`` rounded, where values within :data:`NEAR_WHOLE` of a whole number count as that number; one value where all
+    are equal."""
+    nearest = np.round(x)
+    close = np.abs(x - nearest) <= NEAR_WHOLE * np.maximum(np.abs(x), 1)
+    rounded = np.where(close, nearest, rounding(x)) + 0.0  # no negative zero
+    return rounded.reshape(-1)[0] if rounded.size and np.ptp(rounded) == 0 else rounded
+
+
+def _channel_of(flat: Array, shape: Shape) -> Array:
+    return flat // int(np.prod(shape[1:]))
+
+
+def _over_weights(node: Synapse, unit: Array, shape: Shape) -> Array:
+    """``unit`` (1,) or (C,) shaped to broadcast over the node's weight."""
+    if unit.size == 1:
+        return unit.reshape(())
+    if isinstance(node, Sparse):
+        return unit[_channel_of(node.index[0], shape)]
+    return unit.reshape((-1,) + (1,) * (node.weight.ndim - 1))
+
+
+def _error(
+    synapses: Mapping[str, Node], unit: Array, shape: Shape, rules: ScaleChoice.Rules, power: Mapping[str, Array | None]
+) -> Array:
+    """Squared rounding error of the weights, weighted with the power of their inputs; (1,) or (C,) like ``unit``."""
+    total = np.zeros(shape[0])
+    choice = ScaleChoice(unit, rules.largest_weight)
+    for name, node in synapses.items():
+        assert isinstance(node, Synapse)
+        back = quantise_weight(node, choice, shape).weight * _over_weights(node, unit, shape)
+        squared = np.square(node.weight - back) * _input_power(node, power.get(name))
+        if isinstance(node, Sparse):
+            np.add.at(total, _channel_of(node.index[0], shape), squared)
+        else:
+            total += squared.reshape(len(squared), -1).sum(axis=1)
+    return total.sum(keepdims=True) if unit.size == 1 else total
+
+
+def _input_power(node: Synapse, power: Array | None) -> Array | float:
+    """Mean square of each weight's input, shaped to broadcast over the weight; 1 where nothing was measured."""
+    if power is None or isinstance(node, Sparse):
+        return 1.0
+    floor = 1e-3 * power.mean()  # a silent input of the calibration set may still speak later
+    power = power + floor
+    if isinstance(node, Dense):
+        return power[None, :]
+    grouped = power.reshape(node.groups, node.weight.shape[1])
+    rows = np.repeat(grouped, len(node.weight) // node.groups, axis=0)
+    return rows.reshape(*rows.shape, *(1,) * (node.weight.ndim - 2))

@@ -1,0 +1,3 @@
+"""snncc: the deployment compiler for spiking neural networks."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,31 @@
+"""The one error tree. A user's mistake is a :class:`SnnccError`; the command line prints it and exits with 2."""
+
+from __future__ import annotations
+
+
+class SnnccError(Exception):
+    """A mistake in what snncc was given. The message says where, what, the actual value, the limit and the remedy."""
+
+
+class InputError(SnnccError):
+    """A file or a value that cannot be read: missing, truncated, foreign, or holding what must not be there."""
+
+
+class GraphError(SnnccError):
+    """A network that makes no sense: shapes that do not fit, unknown nodes, loops without a delay."""
+
+
+class UnsupportedError(SnnccError):
+    """A network that is sound but has no form in the chosen pass or target."""
+
+
+class DialectError(InputError):
+    """A file that does not say how its neurons run, and nobody said it either."""
+
+
+class ArtifactError(InputError):
+    """A compiled folder that is damaged, foreign, or of another version."""
+
+
+class TargetError(SnnccError):
+    """A target that is not installed, failed, or did not finish in time."""

@@ -1,0 +1,97 @@
+"""Writing so that nothing half-written is ever seen, and reading archives without trusting their sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from snncc.errors import InputError
+
+MAX_ARCHIVE_BYTES = 4 * 2**30
+"""An archive that unpacks to more is refused before anything is allocated."""
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends without an error, and vanishes otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_beside(path: Path) -> Iterator[Path]:
+    """As :func:`written_beside` for a folder; an older folder there is replaced whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            path.rename(old)
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """A compressed ``.npz`` whose bytes depend on the arrays alone."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(arrays):
+            entry = zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+
+
+def load_arrays(path: Path, limit: int = MAX_ARCHIVE_BYTES) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``. Raises :class:`InputError` where it is missing, damaged, holds Python objects, or
+    unpacks to more than ``limit`` bytes; sizes are checked before anything is allocated."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+            if total > limit:
+                raise InputError(f"{path}: unpacks to {total:,} bytes; the limit is {limit:,}")
+            return {entry.filename.removesuffix(".npy"): _read_array(path, archive, entry) for entry in archive.infolist()}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path}: is no intact .npz archive ({error})") from error
+    except Exception as error:  # zlib.error and whatever else a damaged stream provokes
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is damaged ({error})") from error
+
+
+def _read_array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(file)
+        needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        if dtype.hasobject:
+            raise InputError(f"{path}: {entry.filename} holds Python objects; only plain arrays are read")
+        if needed > entry.file_size:
+            raise InputError(f"{path}: {entry.filename} says it holds {needed:,} bytes but has {entry.file_size:,}")
+    with archive.open(entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,0 +1,189 @@
+"""The compiled folder: ``program.json`` + ``weights.npz`` (the Program), ``manifest.json``, ``report.json``, and what
+the target emits. The same Program and options give the same bytes; a folder is written beside and then renamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snncc import __version__
+from snncc.errors import ArtifactError, GraphError, InputError
+from snncc.files import folder_written_beside, load_arrays, save_arrays, sha256_of
+from snncc.program.program import ARITHMETICS, Population, Program, Projection, Readout, Source, check_program
+
+FORMAT = "snncc-program"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+PROGRAM = "program.json"
+WEIGHTS = "weights.npz"
+REPORT = "report.json"
+_ARRAY_KEY = "array"
+_MAX_JSON_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled folder read back: its Program, manifest and report."""
+
+    folder: Path
+    program: Program
+    manifest: Mapping[str, Any]
+    report: Mapping[str, Any]
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether ``path`` is a folder that ``snncc compile`` wrote."""
+    return (path / MANIFEST).is_file() and (path / PROGRAM).is_file()
+
+
+def dump_json(value: Any) -> str:
+    """JSON with sorted keys and a last newline: the same value, the same bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def encode_program(program: Program) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(JSON value, arrays): every array field becomes ``{"array": key}``."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def encode(item: Any, prefix: str) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for f in fields(item):
+            value = getattr(item, f.name)
+            if isinstance(value, np.ndarray):
+                key = f"{prefix}/{f.name}"
+                arrays[key] = value if value.dtype.kind == "f" else compact(value)
+                value = {_ARRAY_KEY: key}
+            result[f.name] = value
+        return result
+
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "name": program.name,
+        "time_steps": program.time_steps,
+        "arithmetic": program.arithmetic.name,
+        "source": encode(program.source, "source"),
+        "populations": [encode(p, f"population/{p.name}") for p in program.populations],
+        "projections": [encode(p, f"projection/{p.name}") for p in program.projections],
+        "readout": encode(program.readout, "readout"),
+        "origin": dict(program.origin),
+    }, arrays
+
+
+def compact(array: np.ndarray) -> np.ndarray:
+    """The same whole numbers in the smallest signed type that holds them."""
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    for dtype in (np.int8, np.int16, np.int32):
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return array.astype(dtype)
+    return array.astype(np.int64)
+
+
+def decode_program(value: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Program:
+    """The Program of :func:`encode_program`, checked. Raises :class:`ArtifactError` saying what is wrong."""
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ArtifactError(f"{where}: is no snncc program")
+    if value.get("version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{where}: has format version {value.get('version')}, this snncc reads {FORMAT_VERSION}; compile the model again"
+        )
+
+    def decode(kind: type, item: Any) -> Any:
+        known = {f.name for f in fields(kind)}
+        if not isinstance(item, dict) or set(item) - known:
+            raise ArtifactError(f"{where}: a {kind.__name__} has fields this snncc does not know")
+        made = {}
+        for key, entry in item.items():
+            if isinstance(entry, dict) and set(entry) == {_ARRAY_KEY}:
+                if entry[_ARRAY_KEY] not in arrays:
+                    raise ArtifactError(f"{where}: array {entry[_ARRAY_KEY]!r} is missing from {WEIGHTS}")
+                made[key] = arrays[entry[_ARRAY_KEY]]
+            else:
+                made[key] = tuple(entry) if isinstance(entry, list) else entry
+        return kind(**made)
+
+    try:
+        program = Program(
+            name=str(value["name"]),
+            time_steps=int(value["time_steps"]),
+            arithmetic=ARITHMETICS[value["arithmetic"]],
+            source=decode(Source, value["source"]),
+            populations=tuple(decode(Population, p) for p in value["populations"]),
+            projections=tuple(decode(Projection, p) for p in value["projections"]),
+            readout=decode(Readout, value["readout"]),
+            origin=value.get("origin", {}),
+        )
+        check_program(program)
+    except ArtifactError:
+        raise
+    except GraphError as error:
+        raise ArtifactError(f"{where}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ArtifactError(f"{where}: is damaged ({type(error).__name__}: {error})") from error
+    return program
+
+
+def write_artifact(
+    folder: Path,
+    program: Program,
+    manifest: Mapping[str, Any],
+    report: Mapping[str, Any],
+    emit: Callable[[Program, Path], list[str]],
+) -> Path:
+    """Write the folder; refuses to replace one that is not an artefact of ours."""
+    check_program(program)
+    if folder.exists() and not is_artifact(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and was not written by snncc compile; give another folder with -o")
+    with folder_written_beside(folder) as beside:
+        value, arrays = encode_program(program)
+        (beside / PROGRAM).write_text(dump_json(value), encoding="utf-8")
+        save_arrays(beside / WEIGHTS, arrays)
+        (beside / REPORT).write_text(dump_json(report), encoding="utf-8")
+        emit(program, beside)
+        names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
+        stamped = {
+            **manifest,
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "snncc": __version__,
+            "files": {name: sha256_of(beside / name) for name in names},
+        }
+        (beside / MANIFEST).write_text(dump_json(stamped), encoding="utf-8")
+    return folder
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read a compiled folder back. Raises :class:`ArtifactError` where it is missing, foreign, damaged or changed."""
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder}: no such folder")
+    manifest = _read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtifactError(f"{folder}: was not written by snncc compile")
+    if manifest.get("version") != FORMAT_VERSION:
+        raise ArtifactError(f"{folder}: has format version {manifest.get('version')}; this snncc reads {FORMAT_VERSION}")
+    hashes = manifest.get("files")
+    for name in (PROGRAM, WEIGHTS, REPORT):
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{folder}: {name} is missing; compile the model again")
+        if not isinstance(hashes, dict) or hashes.get(name) != sha256_of(path):
+            raise ArtifactError(f"{path}: was changed after it was compiled; compile the model again")
+    program = decode_program(_read_json(folder / PROGRAM), load_arrays(folder / WEIGHTS), str(folder / PROGRAM))
+    return Artifact(folder, program, manifest, _read_json(folder / REPORT))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise ArtifactError(f"{path}: is {path.stat().st_size:,} bytes, more than {_MAX_JSON_BYTES:,}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: is no readable JSON ({error})") from error

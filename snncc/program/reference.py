@@ -1,0 +1,288 @@
+"""The golden meaning of a Program: slow, plain NumPy in 64-bit integers. Every executor must match it bit for bit.
+
+One step of a population, in this order (guarded units; R is what it fired in the step before)::
+
+    i  = Σ over projections  floor(Σ w·s / 2**shift)      of the sources' step t − delay; nothing before step 0
+    u  = decay(u, decay_u) + (i << guard_bits) + current_bias     0 in place of decay(…) without decay_u; overflow
+                                                          rule of the current
+    v  = decay(v, decay_v)                                if decay_timing = "before"
+    v  = reset(v, R)                                      if reset_timing = "next_step"
+    v  = v + u + bias                                     overflow rule of the membrane
+    v  = max(v, v_min)                                    if v_min is given
+    n  = spikes: how often v passes threshold + j·spacing, j = 0 … levels−1; mirrored too if signed
+    v  = reset(v, n)                                      if reset_timing = "immediate"
+    v  = decay(v, decay_v)                                if decay_timing = "after"
+
+Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v after the last step, "summed_current" Σ_t u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from snncc.errors import InputError
+from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Events of one population, summed over samples, one entry a step: arrays (T,) int64.
+
+    Attributes:
+        updates: neurons updated (every neuron, every step).
+        active: neurons that received a spike or a current in this step, or hold a non-zero state or bias.
+        spikes: neurons that fired (a graded spike is one message).
+        synaptic_operations: projection name to weights used: non-zero weight × non-zero source × valid position. What a
+            static source drives is computed once and counted at step 0 under ``name``.
+    """
+
+    updates: Array
+    active: Array
+    spikes: Array
+    synaptic_operations: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerRecording:
+    """What a run of a Program left behind.
+
+    Attributes:
+        spikes, membranes: (T, N, *shape) by population, int64; empty unless recorded.
+        scores: (N, classes) int64. predictions: (N,).
+        counts: exact event counts by population.
+        samples: N.
+    """
+
+    spikes: Mapping[str, Array]
+    membranes: Mapping[str, Array]
+    scores: Array
+    predictions: Array
+    counts: Mapping[str, StepCounts]
+    samples: int
+
+
+def run_reference(program: Program, inputs: Array, record: bool = True) -> IntegerRecording:
+    """Run ``program`` on integers (N, *shape) where the source is static, else (T, N, *shape)."""
+    check_inputs(program, inputs)
+    static = program.source.encoding == "static"
+    samples = inputs.shape[0] if static else inputs.shape[1]
+    inputs = inputs.astype(np.int64)
+    steps = program.time_steps
+    emitted: dict[str, list[Array]] = {p.name: [] for p in program.populations}
+    emitted[program.source.name] = [inputs if static else inputs[t] for t in range(steps)]
+    membranes: dict[str, list[Array]] = {p.name: [] for p in program.populations}
+    counters = {p.name: _Counter(program, p, steps) for p in program.populations}
+    state = {p.name: _initial(p, samples) for p in program.populations}
+    scores: Array | int = 0
+
+    for t in range(steps):
+        for population in program.populations:
+            name = population.name
+            current = np.zeros((samples, *population.shape), np.int64)
+            for projection in program.incoming(name):
+                if t >= projection.delay:
+                    arriving = emitted[projection.source][t - projection.delay]
+                    current += project(program, projection, arriving)
+                    counters[name].project(t, projection, arriving)
+            old = state[name]
+            u, v, spikes = update(population, program.arithmetic, old, current)
+            state[name] = (u, v, spikes)
+            counters[name].update(t, old, current, spikes)
+            emitted[name].append(spikes)
+            if record:
+                membranes[name].append(v)
+            if name == program.readout.population:
+                scores = _read(program, scores, t, u, v, spikes)
+    assert isinstance(scores, np.ndarray)
+    scores = scores.reshape(samples, -1)
+    return IntegerRecording(
+        {p.name: np.stack(emitted[p.name]) for p in program.populations} if record else {},
+        {n: np.stack(m) for n, m in membranes.items()} if record else {},
+        scores,
+        predict(scores, program.readout.ties),
+        {n: c.result() for n, c in counters.items()},
+        samples,
+    )
+
+
+def update(
+    population: Population, arithmetic: Arithmetic, state: tuple[Array, Array, Array], current: Array
+) -> tuple[Array, Array, Array]:
+    """(u, v, spikes) after one step: the equations at the top of this file."""
+    u, v, fired = state
+    p, a = population, arithmetic
+    injected = (current << p.guard_bits) + p.current_bias
+    u = injected if p.decay_u is None else decay(u, p.decay_u, a.rounding) + injected
+    u = overflow(p.name, "current", u, a.current_overflow, a.state_bits)
+    if p.decay_timing == "before":
+        v = decay(v, p.decay_v, a.rounding)
+    if p.fires and p.reset_timing == "next_step":
+        v = reset(p, v, fired)
+    v = overflow(p.name, "membrane", v + u + p.bias, a.membrane_overflow, a.state_bits)
+    if p.v_min is not None:
+        v = np.maximum(v, p.v_min)
+    spikes = count_spikes(p, v) if p.fires else np.zeros_like(v)
+    if p.fires and p.reset_timing == "immediate":
+        v = reset(p, v, spikes)
+    if p.decay_timing == "after":
+        v = decay(v, p.decay_v, a.rounding)
+    return u, v, spikes
+
+
+def decay(x: Array, factor: Array, rounding: str) -> Array:
+    """``x · factor / 4096`` in whole numbers."""
+    product = x * factor.astype(np.int64)
+    if rounding == "nearest":
+        return (product + (1 << (DECAY_BITS - 1))) >> DECAY_BITS
+    if rounding == "floor":
+        return product >> DECAY_BITS
+    return np.sign(product) * (np.abs(product) >> DECAY_BITS)
+
+
+def overflow(name: str, what: str, x: Array, rule: str, bits: int) -> Array:
+    """``x`` under an overflow rule for a state of ``bits`` bits, sign included."""
+    limit = 1 << (bits - 1)
+    if rule == "saturate":
+        return np.clip(x, -(limit - 1), limit - 1)
+    if rule == "wrap":  # Lava's LIF: once, and 2**23 itself stays
+        wrapped = np.where(x > limit, x - 2 * limit, x)
+        return np.where(wrapped <= -limit, x + 2 * limit, wrapped)
+    if x.size and max(int(x.max()), -int(x.min())) >= limit:
+        raise OverflowError(f"{name}: the {what} reached {np.abs(x).max()}, beyond {bits} bits")
+    return x
+
+
+def count_spikes(population: Population, v: Array) -> Array:
+    """Spikes of a step for membrane ``v``."""
+    spacing = population.reset_amount if population.reset == "subtract" else population.threshold
+    spacing = np.maximum(spacing, 1)
+
+    def one_sided(x: Array) -> Array:
+        above = x - population.threshold - (1 if population.compare == ">" else 0)
+        return np.clip(above // spacing + 1, 0, population.levels)
+
+    spikes = one_sided(v)
+    return spikes - one_sided(-v) if population.signed else spikes
+
+
+def reset(population: Population, v: Array, spikes: Array) -> Array:
+    """The membrane after ``spikes`` reset it."""
+    if population.reset == "subtract":
+        return v - spikes * population.reset_amount
+    if population.reset == "to_value":
+        return np.where(spikes != 0, population.reset_value, v)
+    return v
+
+
+def project(program: Program, projection: Projection, spikes: Array) -> Array:
+    """Current (N, *target shape) that ``spikes`` (N, *source shape) cause."""
+    return weigh(program, projection, spikes, projection.weight.astype(np.int64)) >> projection.shift
+
+
+def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> Array:
+    """``Σ w·x`` of a projection with other weights of the same form."""
+    shape = (len(x), *program.shape_of(projection.target))
+    if projection.kind == "conv":
+        return _correlate(projection, x, weight, shape)
+    flat = x.reshape(len(x), -1)
+    if projection.kind == "dense":
+        return (flat @ weight.T).reshape(shape)
+    assert projection.index is not None
+    result = np.zeros((len(x), int(np.prod(shape[1:]))), np.int64)
+    for target, source, value in zip(*projection.index, weight, strict=True):
+        result[:, target] += flat[:, source] * value
+    return result.reshape(shape)
+
+
+def _correlate(projection: Projection, x: Array, weight: Array, shape: tuple[int, ...]) -> Array:
+    """Cross-correlation with zero padding, one kernel position at a time."""
+    (sy, sx), (py, px), (dy, dx), groups = (
+        projection.stride,
+        projection.padding,
+        projection.dilation,
+        projection.groups,
+    )
+    samples, out, rows, columns = shape
+    per_group, ky, kx = weight.shape[1:]
+    padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
+    result = np.zeros(shape, np.int64)
+    step = out // groups
+    for g in range(groups):
+        channels = slice(g * per_group, (g + 1) * per_group)
+        outputs = slice(g * step, (g + 1) * step)
+        for y in range(ky):
+            for z in range(kx):
+                rows_of = slice(y * dy, y * dy + (rows - 1) * sy + 1, sy)
+                columns_of = slice(z * dx, z * dx + (columns - 1) * sx + 1, sx)
+                patch = padded[:, channels, rows_of, columns_of]
+                result[:, outputs] += np.einsum("oc,nchw->nohw", weight[outputs, :, y, z], patch, optimize=True)
+    return result
+
+
+def predict(scores: Array, ties: str) -> Array:
+    """Winning class (N,) under the tie rule."""
+    if ties == "highest_index":
+        return scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
+    return scores.argmax(axis=1)
+
+
+def check_inputs(program: Program, inputs: Array) -> None:
+    """Raise :class:`InputError` where data does not fit the program's source."""
+    source = program.source
+    axes = 1 if source.encoding == "static" else 2
+    if inputs.ndim != axes + len(source.shape) or inputs.shape[axes:] != source.shape:
+        raise InputError(f"{source.name}: the data has shape {inputs.shape}; each sample must be {source.shape}")
+    if axes == 2 and inputs.shape[0] != program.time_steps:
+        raise InputError(f"{source.name}: the data has {inputs.shape[0]} steps; the program runs {program.time_steps}")
+    if not np.issubdtype(inputs.dtype, np.integer):
+        raise InputError(f"{source.name}: the data holds {inputs.dtype}; whole numbers are needed")
+    if inputs.size and (inputs.min() < source.low or inputs.max() > source.high):
+        raise InputError(f"{source.name}: the data spans {inputs.min()}..{inputs.max()}, beyond {source.low}..{source.high}")
+
+
+def _initial(population: Population, samples: int) -> tuple[Array, Array, Array]:
+    shape = (samples, *population.shape)
+    zero = np.zeros(shape, np.int64)
+    return zero, np.broadcast_to(population.v_init.astype(np.int64), shape), zero
+
+
+def _read(program: Program, scores: Array | int, t: int, u: Array, v: Array, spikes: Array) -> Array:
+    readout = program.readout
+    if readout.kind == "membrane":
+        return v
+    if readout.kind == "summed_current":
+        return scores + u
+    if readout.kind == "weighted_count":
+        assert readout.time_weights is not None
+        return scores + spikes * readout.time_weights[t]
+    return scores + spikes
+
+
+class _Counter:
+    """Counts events of one population straight from their definitions."""
+
+    def __init__(self, program: Program, population: Population, steps: int) -> None:
+        self.program, self.population = program, population
+        self.updates, self.active, self.spikes = (np.zeros(steps, np.int64) for _ in range(3))
+        self.operations = {p.name: np.zeros(steps, np.int64) for p in program.incoming(population.name)}
+
+    def project(self, t: int, projection: Projection, arriving: Array) -> None:
+        if self.program.is_static(projection) and t > projection.delay:
+            return
+        used = (projection.weight != 0).astype(np.int64)
+        hits = weigh(self.program, projection, (arriving != 0).astype(np.int64), used)
+        self.operations[projection.name][t] = int(hits.sum())
+
+    def update(self, t: int, old: tuple[Array, Array, Array], current: Array, spikes: Array) -> None:
+        self.updates[t] = spikes.size
+        biased = (self.population.bias != 0) | (self.population.current_bias != 0)
+        self.active[t] = int(np.count_nonzero((old[0] != 0) | (old[1] != 0) | (current != 0) | biased))
+        self.spikes[t] = int(np.count_nonzero(spikes))
+
+    def result(self) -> StepCounts:
+        return StepCounts(self.updates, self.active, self.spikes, self.operations)

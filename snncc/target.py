@@ -1,0 +1,91 @@
+"""What a target is: data, a pipeline of passes, and functions that check, emit and run a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snncc.program.program import Arithmetic, Program
+from snncc.program.reference import IntegerRecording
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a target cannot take, or takes at a price: where, what, the actual value, the limit, the way out."""
+
+    layer: str
+    what: str
+    actual: str
+    limit: str
+    remedy: str
+    severity: str = "error"  # or "warning"
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.what}: {self.actual}, limit {self.limit}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What a user may choose for a compilation.
+
+    Attributes:
+        bits: of a weight, sign included.
+        guard_bits: fraction bits of membranes and currents; None takes the target's.
+        per_channel: one weight scale an output channel instead of one a layer.
+        calibration: integer inputs to measure activity on, as the network takes them, or None.
+    """
+
+    bits: int = 8
+    guard_bits: int | None = None
+    per_channel: bool = True
+    calibration: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run a Program.
+
+    Attributes:
+        record: keep spikes and membranes of every population.
+        batch: samples at once.
+        timeout_s: for targets that run elsewhere.
+        progress: called with (samples done, samples in all).
+    """
+
+    record: bool = False
+    batch: int = 256
+    timeout_s: float = 600.0
+    progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target.
+
+    Attributes:
+        name, description: for people.
+        arithmetic: the profile its Programs use.
+        limits: the numbers ``check`` compares with, each with its source, for ``snncc targets`` and the manifest's hash.
+        pipeline: the passes from an imported Graph to one that :func:`snncc.program.lower.lower` takes.
+        check: all findings of a Program at once.
+        emit: writes the target's own sources into an artefact folder and returns their names.
+        run: executes a Program, given the artefact folder it came from (None: not compiled to disk), on integer inputs.
+        setup: installs what the target needs and says where, or None where it needs nothing.
+        exact_samples: how many samples ``snncc verify`` runs on it by default; None runs them all. A target too slow
+            for a whole test set is compared on these, and fixed-sim stands in for the rest.
+    """
+
+    name: str
+    description: str
+    arithmetic: Arithmetic
+    limits: Mapping[str, Any]
+    pipeline: Callable[[CompileOptions], Sequence[Any]]
+    check: Callable[[Program], list[Finding]]
+    emit: Callable[[Program, Path], list[str]]
+    run: Callable[[Program, Path | None, np.ndarray, RunOptions], IntegerRecording]
+    setup: Callable[[Callable[[str], None]], str] | None = None
+    exact_samples: int | None = None

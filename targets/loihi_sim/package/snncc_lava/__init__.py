@@ -1,0 +1,1 @@
+"""What ``run.py`` is made of: reading the compiled folder, building Lava's Processes, running them."""

@@ -1,0 +1,1 @@
+"""Processes and their ProcessModels, nothing else: Lava's compiler executes every module of this folder."""
