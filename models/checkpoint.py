@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snncc.files import written_beside
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import Description
 
@@ -24,16 +25,16 @@ VERSION = 1
 UNUSED = "num_batches_tracked"  # of batch norm; nothing reads it after training
 
 
-def write_checkpoint(path: Path, network: Description, state: Mapping[str, Tensor], training: Mapping[str, Any]) -> None:
+def write_checkpoint(
+    path: Path, network: Description, state: Mapping[str, Tensor], training: Mapping[str, Any]
+) -> None:
     """Write ``path``: beside it first, then renamed, so that no half of a file is ever found there."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items() if not k.endswith(UNUSED)}
     content = {
         "format": FORMAT, "version": VERSION, "network": network, "state_dict": tensors, "training": dict(training),
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(content, part)
-    part.replace(path)
+    with written_beside(path) as beside:
+        torch.save(content, beside)
 
 
 def load_module(path: Path) -> SpikingNetwork:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from snncc.errors import GraphError
-from snncc.ir.dynamics import VALUE_FIELDS, Dynamics, check_dynamics
+from snncc.frontends.description import parse_dynamics
 from snncc.models.networks import Description
 from snncc.models.neurons import SpikingNeuron, Surrogate
 
@@ -29,8 +28,8 @@ class SumPool2d(nn.AvgPool2d):
     """Sum over windows."""
 
     def forward(self, input: Tensor) -> Tensor:
-        height, width = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size, self.kernel_size)
-        return super().forward(input) * (height * width)
+        size = self.kernel_size
+        return super().forward(input) * (size[0] * size[1] if isinstance(size, tuple) else size * size)
 
 
 class Scale(nn.Module):
@@ -44,20 +43,6 @@ class Scale(nn.Module):
         return x * torch.as_tensor(self.factor, dtype=x.dtype, device=x.device)
 
 
-def parse_dynamics(name: str, fields: Mapping[str, Any]) -> Dynamics:
-    """The :class:`Dynamics` of a "neuron" layer; lists become float64 arrays. Raises :class:`GraphError`."""
-    known = Dynamics.__dataclass_fields__
-    if unknown := [field for field in fields if field not in known]:
-        raise GraphError(f"{name}: {', '.join(unknown)} is no field of a neuron; fields are {', '.join(known)}")
-    values = {
-        field: np.asarray(value, np.float64) if field in VALUE_FIELDS and isinstance(value, list) else value
-        for field, value in fields.items()
-    }
-    dynamics = Dynamics(**values)
-    check_dynamics(name, dynamics)
-    return dynamics
-
-
 def _neuron(layer: Mapping[str, Any]) -> SpikingNeuron:
     fields = {key: value for key, value in layer.items() if key not in ("name", "kind", "inputs", "surrogate")}
     return SpikingNeuron(parse_dynamics(layer["name"], fields), Surrogate(**layer.get("surrogate", {})))
@@ -69,7 +54,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
         tuple(p["dilation"]), p["groups"], p["bias"],
     ),
     "conv1d": lambda p: nn.Conv1d(
-        p["in_channels"], p["out_channels"], p["kernel"], p["stride"], p["padding"], p["dilation"], p["groups"], p["bias"]
+        p["in_channels"], p["out_channels"], p["kernel"], p["stride"], p["padding"], p["dilation"], p["groups"],
+        p["bias"],
     ),
     "dense": lambda p: nn.Linear(p["in_features"], p["out_features"], p["bias"]),
     "batch_norm": lambda p: BatchNorm(p["channels"], p["eps"]),
@@ -115,9 +101,12 @@ class SpikingNetwork(nn.Module):
             self.inputs[name] = sources
             before = name
         self.last = before
+        ends_in_neuron = isinstance(self.get_submodule(before), SpikingNeuron)
+        if description["output"]["readout"] == "summed_current" and ends_in_neuron:
+            raise GraphError(f"{before}: summed_current sums what a layer without neurons gives; read the membrane")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, classes) by the network's readout, for integer inputs ``x``: (N, …) when static, else (T, N, …)."""
+        """Scores (N, classes) of integer inputs ``x``: (N, …) when static, else (T, N, …)."""
         return self.scores(self.record(x)[self.last])
 
     def record(self, x: Tensor) -> dict[str, Tensor]:

@@ -9,8 +9,8 @@ A description is a dict::
 
 Every layer has a "name" and a "kind"; it is fed by the layer before it, or by those in "inputs", whose values add up
 ("input" is the network's input). The parameters of each kind are those of :func:`snncc.models.module.build_layer`; a
-"neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with weights keep
-them in the state_dict under the layer's name.
+"neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with
+weights keep them in the state_dict under the layer's name.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def convolutional(
 ) -> Description:
     """A feed-forward spiking network from the papers' short notation, such as ``15C5-P2-40C5-P2-300-10``.
 
-    ``15C5``: 15 channels of 5×5 convolution, batch norm, neuron; ``P2``: 2×2 average pooling of the spikes; ``300``: dense,
-    batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron that sums its input
-    and never fires, whose membrane after the last step is the answer.
+    ``15C5``: 15 channels of 5×5 convolution, batch norm, neuron; ``P2``: 2×2 average pooling of the spikes; ``300``:
+    dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron that sums its
+    input and never fires, whose membrane after the last step is the answer.
     """
     parts = layers.split("-")
     made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout)

@@ -1,7 +1,7 @@
 """One spiking neuron for training: the step of :mod:`snncc.ir.dynamics` in PyTorch, with surrogate derivatives.
 
-The forward values are those of ``snncc.ir.dynamics.step``, operation by operation. The derivative of the spike count n with
-respect to the membrane v is replaced by (Xu, Liu and Yang 2021; for one level the usual surrogate gradient)::
+The forward values are those of ``snncc.ir.dynamics.step``, operation by operation. The derivative of the spike count n
+with respect to the membrane v is replaced by (Xu, Liu and Yang 2021; for one level the usual surrogate gradient)::
 
     dn/dv = (1/Δ) · Σ_k h((v − θ)/Δ − (k − 1)),  k = 1 … levels
 
@@ -106,8 +106,8 @@ def constant(value: Value, like: Tensor) -> Tensor:
 class SpikingNeuron(nn.Module):
     """A population of neurons over all time steps.
 
-    The constants are numbers of ``dynamics``, so the module has no tensors of its own. A method that learns them makes them
-    parameters here and writes them under the layer's name in the state_dict.
+    The constants are numbers of ``dynamics``, so the module has no tensors of its own. A method that learns them makes
+    them parameters here and writes them under the layer's name in the state_dict.
     """
 
     def __init__(self, dynamics: Dynamics, surrogate: Surrogate) -> None:

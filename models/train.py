@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from snncc.data import load
 from snncc.errors import InputError
+from snncc.files import written_beside
 from snncc.models.augment import move
 from snncc.models.checkpoint import write_checkpoint
 from snncc.models.module import SpikingNetwork
@@ -88,7 +89,7 @@ def train(
 
         loss, accuracy = _epoch(network, how, train_set, optimiser, schedule, generator, report)
         tested = accuracy_of(network, *test_set)
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         log.append(Epoch(number, rate, loss, accuracy, tested, time.perf_counter() - started))
     training: dict[str, Any] = {
         "recipe": recipe.name, "seed": seed, "epochs": passes, "data": name, "samples": len(train_set[0]),
@@ -159,18 +160,17 @@ def _tensors(recipe: Recipe, name: str, limit: int | None) -> tuple[Tensor, Tens
     """Inputs as stored and labels; raises :class:`InputError` where they do not fit the network."""
     dataset = load(name, limit)
     shape = tuple(recipe.network["input"]["shape"])
-    if dataset.labels is None or dataset.inputs.shape[1:] != shape:
-        raise InputError(f"{recipe.name}: {name} has samples of shape {dataset.inputs.shape[1:]}; the network takes {shape}")
+    found = dataset.inputs.shape[1:]
+    if dataset.labels is None or found != shape:
+        raise InputError(f"{recipe.name}: {name} has samples of shape {found}; the network takes {shape}, with labels")
     return torch.from_numpy(dataset.inputs), torch.from_numpy(dataset.labels)
 
 
 def _write_log(path: Path, log: list[Epoch]) -> Path:
     """One line an epoch, written beside and renamed."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([f.name for f in fields(Epoch)])
         for line in log:
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in asdict(line).values()])
-    part.replace(path)
     return path

@@ -50,13 +50,14 @@ class RunOptions:
     """How to run a Program.
 
     Attributes:
-        record: keep spikes and membranes of every population.
+        record: keep the spikes of every population, and with ``membranes`` their membranes.
         batch: samples at once.
         timeout_s: for targets that run elsewhere.
         progress: called with (samples done, samples in all).
     """
 
     record: bool = False
+    membranes: bool = True
     batch: int = 256
     timeout_s: float = 600.0
     progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)

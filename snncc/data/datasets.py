@@ -75,7 +75,7 @@ def _idx_set(source: Source, part: str, description: str) -> Dataset:
 
 def _demo() -> Dataset:
     inputs, labels = read_npz(DEMO_FILE)
-    return Dataset("mnist:demo", inputs, labels, "1,000 MNIST test images (the first of the test set), bundled with snncc")
+    return Dataset("mnist:demo", inputs, labels, "1,000 MNIST test images (the first of the set), bundled with snncc")
 
 
 _READERS: dict[str, Callable[[], Dataset]] = {

@@ -1,7 +1,7 @@
 """Reader of gzipped idx files, the format of MNIST and its drop-in replacements.
 
-A file is two zero bytes, one byte of element type (0x08: unsigned byte), one byte of rank, then the extents as big-endian
-32-bit integers, then the elements in row-major order (Y. LeCun, "The MNIST database of handwritten digits").
+A file is two zero bytes, one byte of element type (0x08: unsigned byte), one byte of rank, then the extents as
+big-endian 32-bit integers, then the elements in row-major order (Y. LeCun, "The MNIST database of handwritten digits").
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ class RawFile:
 
 
 def read_container(path: Path) -> RawFile:
-    """The tree in the HDF5 file at ``path``. Raises :class:`InputError` on anything missing, damaged, foreign or too large."""
+    """The tree in the HDF5 file at ``path``. Raises :class:`InputError` on anything missing, damaged, foreign or too
+    large."""
     head = _first_bytes(path)
     if not head.startswith(HDF5_SIGNATURE):
         raise InputError(f"{path.name}: is no HDF5 file (begins with {head!r}), so it is no NIR file; check the path")
@@ -99,7 +100,9 @@ class _Reader:
         version = self.parameter("version", self.child(file, "version")) if "version" in file else "unknown"
         root = self.node("node", self.group(file, "node"), 0)
         if root.kind != "NIRGraph":
-            raise InputError(f"{self.where}: holds a single {root.kind}, not a NIRGraph; export the network, not one node")
+            raise InputError(
+                f"{self.where}: holds a single {root.kind}, not a NIRGraph; export the network, not one node"
+            )
         metadata, arrays = self.own(file)
         return RawFile(str(version), root, metadata, arrays)
 
@@ -211,7 +214,8 @@ class _Reader:
         stored = dataset.id.get_storage_size()
         if size > BOMB_BYTES and size > BOMB_RATIO * stored:
             raise InputError(
-                f"{self.where}: {place} declares {size:,} bytes but stores {stored:,}; sizes inflated like this are refused"
+                f"{self.where}: {place} declares {size:,} bytes but stores {stored:,}; sizes inflated like this are "
+                f"refused"
             )
 
 

@@ -7,7 +7,8 @@ before. Which one is decided without guessing:
    (the back edges of a reducible flow graph). What is left must be free of loops, else the file does not say which edge
    is recurrent, and it is refused;
 2. every loop must hold a neuron;
-3. the delay is moved up to the edge that leaves the neuron, so that a recurrent layer with a bias adds it from step 0 on,
+3. the delay is moved up to the edge that leaves the neuron, so that a recurrent layer with a bias adds it from step 0
+   on,
    as the frameworks do (``W·0 + b``).
 
 Dominators: Cooper, Harvey and Kennedy, "A simple, fast dominance algorithm", 2001.
@@ -81,13 +82,16 @@ def delayed_edges(names: Sequence[str], edges: Collection[Pair], neurons: Collec
         return frozenset()
     bare = [e for e in edges if e[0] not in neurons and e[1] not in neurons]
     if lost := _stuck(names, bare):
-        raise GraphError(f"{', '.join(lost[:6])}: form a loop without a neuron or a Delay; it has no meaning in discrete time")
+        raise GraphError(
+            f"{', '.join(lost[:6])}: form a loop without a neuron or a Delay; it has no meaning in discrete time"
+        )
     span = _spans(_dominators(names, edges))
     back = {(u, v) for u, v in edges if span[v][0] <= span[u][1] <= span[v][1]}
     rest = [e for e in edges if e not in back]
     if lost := _stuck(names, rest):
         raise GraphError(
-            f"{', '.join(lost[:6])}: are in a loop that is entered at several places, and NIR does not say which of its "
+            f"{', '.join(lost[:6])}: are in a loop that is entered at several places, and NIR does not say which of "
+            f"its "
             "edges is recurrent; put a Delay of one step into the feedback path, or export with snncc"
         )
     return frozenset(_raised(_sorted(names, rest), edges, back, set(neurons)))
@@ -99,6 +103,26 @@ def topological(names: Sequence[str], edges: Iterable[Pair]) -> list[str]:
     if lost := _stuck(names, edges):
         raise GraphError(f"{', '.join(lost[:6])}: form a loop without a delay")
     return _sorted(names, edges)
+
+
+def loops(names: Sequence[str], edges: Collection[Pair]) -> dict[str, int]:
+    """A number for every node; two nodes have the same one exactly if a loop passes through both."""
+    preceding: dict[str, list[str]] = {n: [] for n in names}
+    following: dict[str, list[str]] = {n: [] for n in names}
+    for source, target in edges:
+        preceding[target].append(source)
+        following[source].append(target)
+    order: list[str] = []
+    seen: set[str] = set()
+    for name in names:
+        if name not in seen:
+            order += _postorder(following, name, seen)
+    found: dict[str, int] = {}
+    seen = set()
+    for number, name in enumerate(reversed(order)):  # Kosaraju: backwards from what finishes last
+        if name not in seen:
+            found.update(dict.fromkeys(_postorder(preceding, name, seen), number))
+    return found
 
 
 def _raised(order: list[str], edges: Collection[Pair], back: set[Pair], neurons: set[str]) -> set[Pair]:
@@ -190,9 +214,12 @@ def _dominators(names: Sequence[str], edges: Collection[Pair]) -> dict[str, str]
     return parent
 
 
-def _postorder(following: Mapping[str, list[str]], root: str) -> list[str]:
+def _postorder(following: Mapping[str, list[str]], root: str, seen: set[str] | None = None) -> list[str]:
+    """Nodes that ``root`` reaches, in the order in which a depth-first search leaves them; those in ``seen`` are
+    left out."""
     order: list[str] = []
-    seen = {root}
+    seen = set() if seen is None else seen
+    seen.add(root)
     stack = [(root, iter(following[root]))]
     while stack:
         name, rest = stack[-1]
@@ -208,7 +235,8 @@ def _postorder(following: Mapping[str, list[str]], root: str) -> list[str]:
 
 
 def _spans(parent: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """(first, own) number of every node in a postorder of its tree: ``v`` is above ``u`` if v's span holds u's number."""
+    """(first, own) number of every node in a postorder of its tree: ``v`` is above ``u`` if v's span holds u's
+    number."""
     children: dict[str, list[str]] = {n: [] for n in parent}
     for name, above in parent.items():
         if name:

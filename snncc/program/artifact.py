@@ -1,11 +1,12 @@
-"""The compiled folder: ``program.json`` + ``weights.npz`` (the Program), ``manifest.json``, ``report.json``, and what
-the target emits. The same Program and options give the same bytes; a folder is written beside and then renamed."""
+"""The compiled folder: ``program.json`` + ``weights.npz`` (the Program), ``graph.json`` + ``graph.npz`` (the float
+network it came from), ``manifest.json``, ``report.json``, and what the target emits. The same Program and options give
+the same bytes; a folder is written beside and then renamed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import numpy as np
 from snncc import __version__
 from snncc.errors import ArtifactError, GraphError, InputError
 from snncc.files import folder_written_beside, load_arrays, save_arrays, sha256_of
+from snncc.ir.graph import Graph
+from snncc.ir.store import decode_graph, encode_graph
 from snncc.program.program import ARITHMETICS, Population, Program, Projection, Readout, Source, check_program
+from snncc.records import decode_record, dump_json, encode_record
 
 FORMAT = "snncc-program"
 FORMAT_VERSION = 1
@@ -22,16 +26,19 @@ MANIFEST = "manifest.json"
 PROGRAM = "program.json"
 WEIGHTS = "weights.npz"
 REPORT = "report.json"
-_ARRAY_KEY = "array"
+GRAPH = "graph.json"
+GRAPH_ARRAYS = "graph.npz"
+READ_BACK = (PROGRAM, WEIGHTS, GRAPH, GRAPH_ARRAYS, REPORT)
 _MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A compiled folder read back: its Program, manifest and report."""
+    """A compiled folder read back: its Program, the float network, manifest and report."""
 
     folder: Path
     program: Program
+    graph: Graph
     manifest: Mapping[str, Any]
     report: Mapping[str, Any]
 
@@ -41,48 +48,21 @@ def is_artifact(path: Path) -> bool:
     return (path / MANIFEST).is_file() and (path / PROGRAM).is_file()
 
 
-def dump_json(value: Any) -> str:
-    """JSON with sorted keys and a last newline: the same value, the same bytes."""
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def encode_program(program: Program) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(JSON value, arrays): every array field becomes ``{"array": key}``."""
     arrays: dict[str, np.ndarray] = {}
-
-    def encode(item: Any, prefix: str) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for f in fields(item):
-            value = getattr(item, f.name)
-            if isinstance(value, np.ndarray):
-                key = f"{prefix}/{f.name}"
-                arrays[key] = value if value.dtype.kind == "f" else compact(value)
-                value = {_ARRAY_KEY: key}
-            result[f.name] = value
-        return result
-
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "name": program.name,
         "time_steps": program.time_steps,
         "arithmetic": program.arithmetic.name,
-        "source": encode(program.source, "source"),
-        "populations": [encode(p, f"population/{p.name}") for p in program.populations],
-        "projections": [encode(p, f"projection/{p.name}") for p in program.projections],
-        "readout": encode(program.readout, "readout"),
+        "source": encode_record(program.source, "source", arrays),
+        "populations": [encode_record(p, f"population/{p.name}", arrays) for p in program.populations],
+        "projections": [encode_record(p, f"projection/{p.name}", arrays) for p in program.projections],
+        "readout": encode_record(program.readout, "readout", arrays),
         "origin": dict(program.origin),
     }, arrays
-
-
-def compact(array: np.ndarray) -> np.ndarray:
-    """The same whole numbers in the smallest signed type that holds them."""
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    for dtype in (np.int8, np.int16, np.int32):
-        info = np.iinfo(dtype)
-        if info.min <= low and high <= info.max:
-            return array.astype(dtype)
-    return array.astype(np.int64)
 
 
 def decode_program(value: Mapping[str, Any], arrays: Mapping[str, np.ndarray], where: str) -> Program:
@@ -93,30 +73,15 @@ def decode_program(value: Mapping[str, Any], arrays: Mapping[str, np.ndarray], w
         raise ArtifactError(
             f"{where}: has format version {value.get('version')}, this snncc reads {FORMAT_VERSION}; compile the model again"
         )
-
-    def decode(kind: type, item: Any) -> Any:
-        known = {f.name for f in fields(kind)}
-        if not isinstance(item, dict) or set(item) - known:
-            raise ArtifactError(f"{where}: a {kind.__name__} has fields this snncc does not know")
-        made = {}
-        for key, entry in item.items():
-            if isinstance(entry, dict) and set(entry) == {_ARRAY_KEY}:
-                if entry[_ARRAY_KEY] not in arrays:
-                    raise ArtifactError(f"{where}: array {entry[_ARRAY_KEY]!r} is missing from {WEIGHTS}")
-                made[key] = arrays[entry[_ARRAY_KEY]]
-            else:
-                made[key] = tuple(entry) if isinstance(entry, list) else entry
-        return kind(**made)
-
     try:
         program = Program(
             name=str(value["name"]),
             time_steps=int(value["time_steps"]),
             arithmetic=ARITHMETICS[value["arithmetic"]],
-            source=decode(Source, value["source"]),
-            populations=tuple(decode(Population, p) for p in value["populations"]),
-            projections=tuple(decode(Projection, p) for p in value["projections"]),
-            readout=decode(Readout, value["readout"]),
+            source=decode_record(Source, value["source"], arrays, where),
+            populations=tuple(decode_record(Population, p, arrays, where) for p in value["populations"]),
+            projections=tuple(decode_record(Projection, p, arrays, where) for p in value["projections"]),
+            readout=decode_record(Readout, value["readout"], arrays, where),
             origin=value.get("origin", {}),
         )
         check_program(program)
@@ -132,6 +97,7 @@ def decode_program(value: Mapping[str, Any], arrays: Mapping[str, np.ndarray], w
 def write_artifact(
     folder: Path,
     program: Program,
+    graph: Graph,
     manifest: Mapping[str, Any],
     report: Mapping[str, Any],
     emit: Callable[[Program, Path], list[str]],
@@ -144,6 +110,9 @@ def write_artifact(
         value, arrays = encode_program(program)
         (beside / PROGRAM).write_text(dump_json(value), encoding="utf-8")
         save_arrays(beside / WEIGHTS, arrays)
+        value, arrays = encode_graph(graph)
+        (beside / GRAPH).write_text(dump_json(value), encoding="utf-8")
+        save_arrays(beside / GRAPH_ARRAYS, arrays)
         (beside / REPORT).write_text(dump_json(report), encoding="utf-8")
         emit(program, beside)
         names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
@@ -168,14 +137,15 @@ def read_artifact(folder: Path) -> Artifact:
     if manifest.get("version") != FORMAT_VERSION:
         raise ArtifactError(f"{folder}: has format version {manifest.get('version')}; this snncc reads {FORMAT_VERSION}")
     hashes = manifest.get("files")
-    for name in (PROGRAM, WEIGHTS, REPORT):
+    for name in READ_BACK:
         path = folder / name
         if not path.is_file():
             raise ArtifactError(f"{folder}: {name} is missing; compile the model again")
         if not isinstance(hashes, dict) or hashes.get(name) != sha256_of(path):
             raise ArtifactError(f"{path}: was changed after it was compiled; compile the model again")
     program = decode_program(_read_json(folder / PROGRAM), load_arrays(folder / WEIGHTS), str(folder / PROGRAM))
-    return Artifact(folder, program, manifest, _read_json(folder / REPORT))
+    graph = decode_graph(_read_json(folder / GRAPH), load_arrays(folder / GRAPH_ARRAYS), str(folder / GRAPH))
+    return Artifact(folder, program, graph, manifest, _read_json(folder / REPORT))
 
 
 def _read_json(path: Path) -> Any:

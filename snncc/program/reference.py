@@ -18,7 +18,7 @@ Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,6 +229,22 @@ def predict(scores: Array, ties: str) -> Array:
     if ties == "highest_index":
         return scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
     return scores.argmax(axis=1)
+
+
+def add_counts(parts: Sequence[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:
+    """Event counts of several batches, added up."""
+    return {
+        name: StepCounts(
+            sum((p[name].updates for p in parts), np.int64(0)),
+            sum((p[name].active for p in parts), np.int64(0)),
+            sum((p[name].spikes for p in parts), np.int64(0)),
+            {
+                q: sum((p[name].synaptic_operations[q] for p in parts), np.int64(0))
+                for q in parts[0][name].synaptic_operations
+            },
+        )
+        for name in parts[0]
+    }
 
 
 def check_inputs(program: Program, inputs: Array) -> None:

@@ -1,0 +1,70 @@
+"""``fixed-sim``: the event-driven integer simulator. It runs any Program, in exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from snncc.pipeline import Pass
+from snncc.program.program import EXACT, Program
+from snncc.program.reference import IntegerRecording
+from snncc.target import CompileOptions, Finding, RunOptions, Target
+from snncc.targets.common import float_passes
+
+LIMITS = {
+    "state_bits": {"value": 62, "source": "64-bit arithmetic of the simulator with room for one step"},
+    "weight_bits": {"value": 16, "source": "quantise pass"},
+}
+
+
+def pipeline(options: CompileOptions) -> Sequence[Pass]:
+    """The common passes, then quantisation in exact arithmetic with guard bits."""
+    from snncc.passes.quantise import Quantise
+
+    guard_bits = 6 if options.guard_bits is None else options.guard_bits
+    return (*float_passes(options), Quantise(options.bits, guard_bits, options.per_channel))
+
+
+def check(program: Program) -> list[Finding]:
+    """Only states beyond 62 bits are too large."""
+    from snncc.program.bounds import prove_bounds
+    from snncc.targets.fixed_sim.prepare import MAX_STATE_BITS
+
+    bounds = prove_bounds(program)
+    return [
+        Finding(
+            name,
+            "state too wide",
+            f"{b.state_bits} bits",
+            f"{MAX_STATE_BITS} bits",
+            "use fewer time steps, --bits or --guard-bits",
+        )
+        for name, b in bounds.populations.items()
+        if max(b.state_bits, b.accumulator_bits) > MAX_STATE_BITS
+    ]
+
+
+def emit(program: Program, folder: Path) -> list[str]:
+    """Nothing beyond the Program itself."""
+    return []
+
+
+def run(program: Program, folder: Path | None, inputs: np.ndarray, options: RunOptions) -> IntegerRecording:
+    """Run on the machine at hand."""
+    from snncc.targets.fixed_sim.engine import run as run_program
+
+    return run_program(program, inputs, options)
+
+
+TARGET = Target(
+    name="fixed-sim",
+    description="event-driven integer simulator (Numba); any network, exact arithmetic",
+    arithmetic=EXACT,
+    limits=LIMITS,
+    pipeline=pipeline,
+    check=check,
+    emit=emit,
+    run=run,
+)

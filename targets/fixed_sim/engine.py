@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, check_inputs, predict
+from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
 from snncc.target import RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import (
@@ -41,7 +40,7 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
 
     def one(start: int) -> IntegerRecording:
         chunk = slice(start, start + options.batch)
-        return run_batch(prepared, inputs[chunk] if static else inputs[:, chunk], options.record)
+        return run_batch(prepared, inputs[chunk] if static else inputs[:, chunk], options)
 
     with ThreadPoolExecutor(threads) as pool:
         for part in pool.map(one, starts):
@@ -49,37 +48,20 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
             done += part.samples
             if options.progress is not None:
                 options.progress(done, samples)
-    return join(program, parts) if parts else run_batch(prepared, inputs, options.record)
+    return join(program, parts) if parts else run_batch(prepared, inputs, options)
 
 
 def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:
     """One recording of several batches."""
     scores = np.concatenate([p.scores for p in parts])
-    recorded = parts[0].spikes.keys()
     return IntegerRecording(
-        {n: np.concatenate([p.spikes[n] for p in parts], axis=1) for n in recorded},
-        {n: np.concatenate([p.membranes[n] for p in parts], axis=1) for n in recorded},
+        {n: np.concatenate([p.spikes[n] for p in parts], axis=1) for n in parts[0].spikes},
+        {n: np.concatenate([p.membranes[n] for p in parts], axis=1) for n in parts[0].membranes},
         scores,
         predict(scores, program.readout.ties),
         add_counts([p.counts for p in parts]),
         sum(p.samples for p in parts),
     )
-
-
-def add_counts(parts: list[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:
-    """Event counts of several batches, added up."""
-    return {
-        name: StepCounts(
-            sum((p[name].updates for p in parts), np.int64(0)),
-            sum((p[name].active for p in parts), np.int64(0)),
-            sum((p[name].spikes for p in parts), np.int64(0)),
-            {
-                q: sum((p[name].synaptic_operations[q] for p in parts), np.int64(0))
-                for q in parts[0][name].synaptic_operations
-            },
-        )
-        for name in parts[0]
-    }
 
 
 @dataclass
@@ -98,7 +80,7 @@ class _Live:
     operations: dict[str, Array]
 
 
-def run_batch(prepared: PreparedProgram, inputs: Array, record: bool) -> IntegerRecording:
+def run_batch(prepared: PreparedProgram, inputs: Array, options: RunOptions) -> IntegerRecording:
     """Run one batch in this thread."""
     program, readout = prepared.program, prepared.program.readout
     static = program.source.encoding == "static"
@@ -111,16 +93,16 @@ def run_batch(prepared: PreparedProgram, inputs: Array, record: bool) -> Integer
             state = live[p.population.name]
             current = _gather(p, state, live, frames, t)
             _update(prepared, p, state, current, t)
-            if record:
+            if options.record and options.membranes:
                 state.membranes.append(state.v.copy())
-            elif t > prepared.depth:
+            if not options.record and t > prepared.depth:
                 state.emitted[t - prepared.depth - 1] = _GONE
         scores = _read(program, scores, t, live[readout.population])
     shapes = {p.population.name: p.population.shape for p in prepared.populations}
     scores = from_kernel(scores, shapes[readout.population]).reshape(samples, -1)
     return IntegerRecording(
-        {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()} if record else {},
-        {n: from_kernel(np.stack(s.membranes), shapes[n]) for n, s in live.items()} if record else {},
+        {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()} if options.record else {},
+        {n: from_kernel(np.stack(s.membranes), shapes[n]) for n, s in live.items() if s.membranes},
         scores,
         predict(scores, readout.ties),
         {n: StepCounts(s.updates, s.active, s.fired, s.operations) for n, s in live.items()},

@@ -1,0 +1,99 @@
+"""``snncc compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snncc.cli import options as shared
+
+if TYPE_CHECKING:
+    from snncc.compiler import Compilation
+
+
+@click.command("compile")
+@click.argument("model")
+@shared.target_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write (build/MODEL.TARGET).")
+@shared.quantise_options
+@shared.semantics_options
+@click.option("--print-after", "print_after", metavar="PASS", multiple=True, help="Print the network after a pass (or 'all').")
+@shared.json_option
+def command(
+    model: str,
+    target_name: str | None,
+    output: Path | None,
+    bits: int,
+    guard_bits: int | None,
+    per_layer: bool,
+    calibration: str | None,
+    dialect: str | None,
+    time_steps: int | None,
+    reset: str | None,
+    pairs: tuple[str, ...],
+    print_after: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Compile MODEL (a file, or the name of a zoo model) for a target into a folder."""
+    from snncc.compiler import compilation_report, compile_graph, write_compilation
+    from snncc.ir.text import format_graph
+    from snncc.registry import entries
+    from snncc.report import terminal
+
+    target = shared.need_target(target_name)
+    unknown = set(print_after) - {"all"} - set(entries("snncc.passes"))
+    if unknown:
+        raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
+    path, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+    chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph)
+
+    def after(one: Any, result: Any) -> None:
+        if one.name in print_after or "all" in print_after:
+            click.echo(f"; after {one.name}\n{format_graph(result.graph)}")
+
+    made = compile_graph(graph, target, chosen, after)
+    folder = output or Path("build") / f"{path.stem}.{target.name}"
+    if made.errors:
+        _refuse(made, target.name, as_json)
+    write_compilation(made, target, chosen, path, folder)
+    if as_json:
+        terminal.print_json({"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)})
+        return
+    _show(made, path, folder)
+
+
+def _refuse(made: Compilation, target: str, as_json: bool) -> None:
+    """Findings that forbid deployment: list them all, write nothing, exit 1."""
+    from snncc.report import terminal
+    from snncc.report.findings import show_findings
+
+    if as_json:
+        terminal.print_json({"target": target, "findings": [vars(f) for f in made.findings]})
+    else:
+        show_findings(made.findings)
+        click.echo(" nothing was written")
+    raise click.exceptions.Exit(1)
+
+
+def _show(made: Compilation, path: Path, folder: Path) -> None:
+    from snncc.report import terminal
+    from snncc.report.words import describe_graph, describe_proof
+
+    terminal.fact("read", str(path), describe_graph(made.graph))
+    folded = [did for name, did in made.steps if name.startswith("fold")]
+    if folded:
+        terminal.fact("folded", "; ".join(folded))
+    for name, did in made.steps:
+        if name == "calibrate":
+            terminal.fact("calibrated", did)
+        if name == "quantise":
+            terminal.fact("quantised", did)
+    terminal.fact("proven", describe_proof(made.program, made.bounds))
+    for remark in made.remarks:
+        terminal.fact("note", remark)
+    for finding in made.findings:
+        terminal.fact("warning", str(finding))
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    terminal.fact("wrote", f"{folder}", f"({size / 1e6:.1f} MB)")

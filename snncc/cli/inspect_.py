@@ -1,0 +1,65 @@
+"""``snncc inspect``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snncc.cli import options as shared
+
+
+@click.command("inspect")
+@click.argument("model")
+@click.option("--text", is_flag=True, help="Print the stable text form that --print-after and golden tests use.")
+@shared.semantics_options
+@shared.json_option
+def command(
+    model: str, text: bool, dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...], as_json: bool
+) -> None:
+    """Print what the network of MODEL does, layer by layer, so that it can be checked against one's own code."""
+    from snncc.ir.shapes import infer_shapes
+    from snncc.ir.text import format_graph
+    from snncc.report import terminal
+    from snncc.report.words import describe_graph, describe_node, fan_in, parameters
+
+    artifact = shared.read_compiled(model)
+    if artifact is not None:
+        graph = artifact.graph
+    else:
+        _, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+    if text:
+        click.echo(format_graph(graph), nl=False)
+        return
+    shapes = infer_shapes(graph)
+    layers: list[dict[str, Any]] = [
+        {
+            "layer": name,
+            "kind": type(node).__name__,
+            "shape": list(shapes[name]),
+            "from": [e.source + (f" (delay {e.delay})" if e.delay else "") for e in graph.incoming(name)],
+            "parameters": parameters(node),
+            "fan_in": fan_in(node),
+            "means": describe_node(node),
+        }
+        for name, node in graph.nodes.items()
+    ]
+    if as_json:
+        terminal.print_json({"name": graph.name, "time_steps": graph.time_steps, "origin": dict(graph.origin), "layers": layers})
+        return
+    terminal.fact("network", graph.name, describe_graph(graph))
+    rows = [
+        [
+            layer["layer"],
+            layer["kind"],
+            "×".join(map(str, layer["shape"])),
+            f"{layer['parameters']:,}" if layer["parameters"] else "",
+            str(layer["fan_in"] or ""),
+            layer["means"],
+        ]
+        for layer in layers
+    ]
+    head = ["layer", "kind", "shape", "parameters", "fan-in", "means"]
+    terminal.table(head, rows, left=len(head))
+    for key, value in graph.origin.items():
+        terminal.fact(str(key), str(value))

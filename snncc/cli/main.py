@@ -1,0 +1,77 @@
+"""``snncc``: the command line. Verbs are loaded when they are used, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from snncc import __version__
+from snncc.errors import SnnccError
+
+VERBS = {
+    "compile": "Compile a model for a target into a folder.",
+    "run": "Run a compiled folder on data.",
+    "verify": "Check the float network against its integer program and the target.",
+    "profile": "Count spikes and operations, and price them.",
+    "inspect": "Print what a model's network does, layer by layer.",
+    "check": "List everything a target cannot take in a model.",
+    "export": "Write a model as NIR, with its complete semantics.",
+    "targets": "List the targets.",
+    "passes": "List the passes.",
+    "models": "List the zoo.",
+    "train": "Train a model of the zoo.",
+    "setup": "Install what a target needs.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in ``snncc.cli.<verb>`` as ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = import_module(f"snncc.cli.{name}_").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="snncc")
+def cli() -> None:
+    """The deployment compiler for spiking neural networks.
+
+    Reads a trained network, quantises it to whole numbers, proves that the result computes the same spikes, and says
+    what it costs. Exit codes: 0 fine, 1 a gate failed or there are findings, 2 bad usage or bad input.
+    """
+
+
+def main() -> None:
+    """Entry point: errors of :class:`SnnccError` become one message and exit code 2."""
+    try:
+        cli(prog_name="snncc", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; files are written whole or not at all, so nothing is half-written", err=True)
+        sys.exit(130)
+    except SnnccError as error:
+        click.secho(" error ", fg="red", bold=True, nl=False, err=True)
+        click.echo(f" {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Options and steps that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from snncc.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from snncc.ir.graph import Graph
+    from snncc.program.artifact import Artifact
+    from snncc.target import CompileOptions, Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
+target_option = click.option("--target", "-t", "target_name", help="What to compile for; snncc targets lists them.")
+limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
+
+
+def data_option(required: bool = True) -> Callable[[F], F]:
+    """``--data``."""
+    text = "A data set with split, such as mnist:test or mnist:demo, or an .npz file with x and y."
+    return click.option("--data", "data_name", required=required, help=text)
+
+
+def semantics_options(function: F) -> F:
+    """Options that say what a file leaves open."""
+    for option in (
+        click.option("--opt", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
+        click.option("--reset", type=click.Choice(["subtract", "zero"]), help="How the neurons reset, where it is open."),
+        click.option("--time-steps", type=click.IntRange(min=1), help="Steps a sample, where the file does not say."),
+        click.option("--dialect", help="Whose semantics a NIR file follows: snntorch, norse, sinabs …"),
+    ):
+        function = option(function)
+    return function
+
+
+def quantise_options(function: F) -> F:
+    """Options of the compilation itself."""
+    for option in (
+        click.option("--calibrate", "calibration", metavar="DATA", help="Measure activity on a data set (first 200 samples)."),
+        click.option("--per-layer", is_flag=True, help="One weight scale a layer instead of one a channel."),
+        click.option("--guard-bits", type=click.IntRange(0, 16), help="Fraction bits of membranes (6)."),
+        click.option("--bits", type=click.IntRange(2, 16), default=8, show_default=True, help="Bits of a weight."),
+    ):
+        function = option(function)
+    return function
+
+
+def reader_options(dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
+    """What the semantics options say, as a frontend takes it."""
+    options = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--opt")
+        options[key.replace("-", "_")] = value
+    for key, value in (("dialect", dialect), ("time_steps", time_steps), ("reset", reset)):
+        if value is not None:
+            options[key] = str(value)
+    return options
+
+
+def read_graph(model: str, options: dict[str, str]) -> tuple[Path, Graph]:
+    """(file, network) of a model argument."""
+    from snncc.frontends import load_model
+    from snncc.registry import resolve_model
+
+    path = resolve_model(model)
+    return path, load_model(path, options)
+
+
+def compile_options(bits: int, guard_bits: int | None, per_layer: bool, calibration: str | None, graph: Graph) -> CompileOptions:
+    """The quantise options, with the calibration data loaded."""
+    from snncc.target import CompileOptions
+
+    samples = None
+    if calibration is not None:
+        samples, _ = load_data(calibration, CALIBRATION_SAMPLES, graph.nodes[graph.input], graph.time_steps)
+    return CompileOptions(bits, guard_bits, not per_layer, samples)
+
+
+CALIBRATION_SAMPLES = 200
+
+
+def load_data(name: str, limit: int | None, entry: Any, time_steps: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """(inputs as the network takes them, labels or None)."""
+    from snncc.data import load
+    from snncc.feed import feed
+
+    data = load(name, limit)
+    return feed(data.inputs, entry, time_steps, name), data.labels
+
+
+def read_compiled(path: str) -> Artifact | None:
+    """The artefact if ``path`` is a compiled folder, None if it is something else."""
+    from snncc.program.artifact import is_artifact, read_artifact
+
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    if not is_artifact(folder):
+        raise InputError(f"{path}: is a folder that snncc compile did not write")
+    return read_artifact(folder)
+
+
+def need_target(name: str | None) -> Target:
+    """The target, which must be given."""
+    from snncc.registry import entries, get_target
+
+    if name is None:
+        raise click.UsageError(f"say what to compile for: --target {'|'.join(entries('snncc.targets'))}")
+    return get_target(name)
+
+
+@contextmanager
+def progress_bar(label: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error with rate and time left, where that is a terminal; yields (done, total) -> None."""
+    from snncc.report.terminal import progress
+
+    with progress(label, show) as update:
+        yield update

@@ -1,0 +1,62 @@
+"""``snncc run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snncc.cli import options as shared
+
+
+@click.command("run")
+@click.argument("folder")
+@shared.data_option()
+@shared.limit_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write scores and predictions to an .npz file.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds before giving up.")
+@shared.json_option
+def command(
+    folder: str, data_name: str, limit: int | None, output: Path | None, timeout: float, as_json: bool
+) -> None:
+    """Run the compiled FOLDER on data with its own target; needs no training framework."""
+    import numpy as np
+
+    from snncc.errors import InputError
+    from snncc.files import save_arrays, written_beside
+    from snncc.registry import get_target
+    from snncc.report import terminal
+    from snncc.target import RunOptions
+
+    artifact = shared.read_compiled(folder)
+    if artifact is None:
+        raise InputError(f"{folder}: no such compiled folder; snncc compile makes one")
+    target = get_target(str(artifact.manifest.get("target")))
+    program = artifact.program
+    inputs, labels = shared.load_data(data_name, limit, program.source, program.time_steps)
+    with shared.progress_bar(target.name, not as_json) as update:
+        result = target.run(program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
+    accuracy = None if labels is None else float(np.mean(result.predictions == labels))
+    if output is not None:
+        with written_beside(output) as beside:
+            save_arrays(beside, {"scores": result.scores, "predictions": result.predictions})
+    spikes = sum(int(c.spikes.sum()) for c in result.counts.values()) / max(result.samples, 1)
+    if as_json:
+        terminal.print_json(
+            {
+                "target": target.name,
+                "samples": result.samples,
+                "accuracy": accuracy,
+                "spikes_per_inference": spikes if result.counts else None,
+                "predictions": result.predictions,
+                "output": None if output is None else str(output),
+            }
+        )
+        return
+    terminal.fact("ran", f"{result.samples:,} samples on {target.name}")
+    if accuracy is not None:
+        terminal.fact("accuracy", terminal.percent(accuracy))
+    if result.counts:
+        terminal.fact("spikes", f"{terminal.count(spikes)} per inference")
+    if output is not None:
+        terminal.fact("wrote", str(output))

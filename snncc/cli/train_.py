@@ -1,0 +1,53 @@
+"""``snncc train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snncc.cli import options as shared
+
+
+@click.command("train")
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Checkpoint to write (runs/RECIPE.pt).")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Other than the recipe's.")
+@click.option("--data", "data_name", help="A data set other than the recipe's, such as fashion-mnist.")
+@shared.limit_option
+@shared.json_option
+def command(
+    recipe_name: str, output: Path | None, seed: int, epochs: int | None, data_name: str | None, limit: int | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log."""
+    from snncc.errors import InputError
+    from snncc.registry import get_models
+    from snncc.report import terminal
+
+    recipes = get_models()
+    if recipe_name not in recipes:
+        raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
+    recipe = recipes[recipe_name]
+    out = output or Path("runs") / f"{recipe_name}.pt"
+    last = {"epoch": 0, "line": ""}
+
+    def show(update: object) -> object:
+        def progress(epoch: int, batch: int, batches: int, loss: float, accuracy: float) -> None:
+            total = (epochs or recipe.training.epochs) * batches
+            update((epoch - 1) * batches + batch, total)  # type: ignore[operator]
+            if batch == batches and epoch != last["epoch"]:
+                last["epoch"] = epoch
+                click.echo(f" epoch {epoch:>3}   loss {loss:.4f}   training accuracy {100 * accuracy:.2f} %", err=True)
+
+        return progress
+
+    with shared.progress_bar("training", not as_json) as update:
+        result = recipe.train(out, seed=seed, data=data_name, epochs=epochs, limit=limit, progress=show(update))
+    facts = {"checkpoint": str(result.checkpoint), "log": str(result.log), "test_accuracy": result.test_accuracy}
+    if as_json:
+        terminal.print_json(facts)
+        return
+    terminal.fact("trained", recipe_name, f"test accuracy {terminal.percent(result.test_accuracy)}")
+    terminal.fact("wrote", str(result.checkpoint), str(result.log))

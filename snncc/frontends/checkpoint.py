@@ -1,0 +1,173 @@
+"""Reader of zoo checkpoints: a file of ``torch.save`` that carries its architecture as plain data beside its weights.
+
+The file is hostile until shown otherwise: only plain data and tensors are unpickled (``weights_only=True``), and sizes
+are checked against the file before anything is allocated. The format is described in ``snncc.models.checkpoint``, which
+writes it; this reader needs nothing of that package.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snncc.errors import GraphError, InputError
+from snncc.frontends.base import Frontend
+from snncc.frontends.description import graph_of
+from snncc.ir.graph import Graph
+
+FORMAT = "snncc-checkpoint"
+VERSION = 1
+ZIP_MAGIC = b"PK\x03\x04"
+MAX_FILE_BYTES = 1 << 31
+MAX_PICKLE_BYTES = 1 << 26  # of the part that is not tensors
+MAX_PLAIN_VALUES = 1_000_000  # numbers, texts and lists in the architecture and the training record
+MAX_NESTING = 12
+FLOAT_TYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
+
+
+def read_checkpoint(path: Path) -> Graph:
+    """The Graph of a zoo checkpoint; node names are its layer names, with "input" and "output".
+
+    Raises :class:`InputError` where the file is missing, damaged, foreign, or holds what is not allowed, and
+    :class:`GraphError` where its network makes no sense. Both name the file and the layer.
+    """
+    _check_file(path)
+    content = _load(path)
+    _check_format(path, content)
+    try:
+        for part in ("network", "training"):
+            _check_plain(part, content.get(part, {}))
+        arrays = _arrays(content.get("state_dict"))
+        if not isinstance(content.get("network"), Mapping):
+            raise InputError("has no architecture ('network')")
+        origin = {"format": "zoo checkpoint", "file": path.name, "training": content.get("training", {})}
+        return graph_of(content["network"], arrays, origin)
+    except (InputError, GraphError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise unless ``path`` is a ZIP file of plausible size whose members are not compressed, as torch writes it."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "there is no such file"
+        raise InputError(f"{path}: {what}; name a checkpoint (.pt)")
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise InputError(f"{path}: has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
+        with path.open("rb") as stream:
+            start = stream.read(len(ZIP_MAGIC))
+        if start != ZIP_MAGIC:
+            found = f"it starts with {start.hex()}" if start else "it is empty"
+            raise InputError(f"{path}: is no checkpoint ({found}, not the ZIP mark of torch.save)")
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is cut short or damaged ({error}); get the file again") from error
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > size:
+        declared = sum(m.file_size for m in members)
+        raise InputError(f"{path}: would unpack to {declared:,} bytes from {size:,}; torch.save never compresses")
+    pickle_size = max((m.file_size for m in members if m.filename.endswith("data.pkl")), default=None)
+    if pickle_size is None:
+        raise InputError(f"{path}: is a ZIP archive but no file of torch.save (it has no data.pkl)")
+    if pickle_size > MAX_PICKLE_BYTES:
+        raise InputError(f"{path}: has {pickle_size:,} bytes besides its tensors; the limit is {MAX_PICKLE_BYTES:,}")
+
+
+def _load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"{path}: reading a checkpoint needs PyTorch: pip install 'snncc[torch]'") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file provokes in torch
+        text = str(error)
+        if "weights_only" in text.lower() or "unsupported global" in text.lower():
+            raise InputError(
+                f"{path}: holds Python objects or code, which are never loaded from a file; "
+                "save plain data and tensors only (a zoo checkpoint, or a state_dict)"
+            ) from error
+        line = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+        raise InputError(f"{path}: cannot be read by torch ({line}); the file is damaged") from error
+
+
+def _check_format(path: Path, content: Any) -> None:
+    """Raise unless ``content`` says that it is a checkpoint of the version that is read here."""
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: holds a {type(content).__name__}, not a zoo checkpoint ('format': {FORMAT!r})")
+    if content.get("format") != FORMAT:
+        keys = ", ".join(str(key)[:40] for key in list(content)[:4])
+        if content and all(hasattr(value, "untyped_storage") for value in content.values()):
+            raise InputError(
+                f"{path}: is a bare state_dict ({len(content)} tensors: {keys} …): weights without an architecture. "
+                "Giving the architecture with --arch is not possible yet; save a zoo checkpoint "
+                "(snncc.models.checkpoint.write_checkpoint) or export NIR"
+            )
+        raise InputError(f"{path}: is no zoo checkpoint: it has no 'format' {FORMAT!r} (it has {keys or 'nothing'})")
+    if content.get("version") != VERSION:
+        raise InputError(
+            f"{path}: is a checkpoint of version {str(content.get('version'))[:20]}; this snncc reads version {VERSION}"
+        )
+
+
+def _check_plain(what: str, value: Any) -> None:
+    """Raise unless ``value`` is a tree of plain data of bounded size; a list that a file repeats by reference counts
+    each time, because whoever walks it pays each time."""
+    left = MAX_PLAIN_VALUES
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        current, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > MAX_NESTING:
+            raise InputError(f"{what}: holds over {MAX_PLAIN_VALUES:,} values or {MAX_NESTING} levels of nesting")
+        if isinstance(current, Mapping):
+            if not all(isinstance(key, str) for key in current):
+                raise InputError(f"{what}: has a field whose name is no text")
+            waiting += [(item, depth + 1) for item in current.values()]
+        elif isinstance(current, list | tuple):
+            if len(current) > left:
+                raise InputError(f"{what}: holds over {MAX_PLAIN_VALUES:,} values")
+            waiting += [(item, depth + 1) for item in current]
+        elif not (current is None or isinstance(current, bool | int | float | str)):
+            raise InputError(f"{what}: holds a {type(current).__name__}; only numbers, text, lists and tables belong")
+
+
+def _arrays(state: Any) -> dict[str, np.ndarray]:
+    """The float tensors of a state_dict as NumPy arrays; 16-bit floats become 32-bit ones, which changes no value."""
+    if not isinstance(state, Mapping):
+        raise InputError("has no weights ('state_dict')")
+    arrays: dict[str, np.ndarray] = {}
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
+            raise InputError(f"state_dict: {str(name)[:60]} is a {type(tensor).__name__}; only tensors belong there")
+        if str(tensor.layout) != "torch.strided" or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise InputError(f"{_layer(name)}: {name} is a {tensor.layout} tensor on {tensor.device}; store it plainly")
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored:
+            shape = tuple(tensor.shape)
+            raise InputError(f"{_layer(name)}: {name} claims shape {shape} but the file stores {stored} bytes")
+        if str(tensor.dtype) not in FLOAT_TYPES:
+            if name.endswith("num_batches_tracked"):
+                continue
+            raise InputError(f"{_layer(name)}: {name} is {tensor.dtype}; weights are float32 or float64")
+        wide = tensor.detach().float() if str(tensor.dtype) in FLOAT_TYPES[:2] else tensor.detach()
+        arrays[name] = np.array(wide.numpy())
+    return arrays
+
+
+def _layer(tensor_name: str) -> str:
+    return tensor_name.rpartition(".")[0] or tensor_name
+
+
+FRONTEND = Frontend(
+    name="checkpoint",
+    suffixes=(".pt", ".pth"),
+    sniff=lambda path, start: start[:4] == ZIP_MAGIC and path.suffix in (".pt", ".pth"),
+    read=lambda path, options: read_checkpoint(path),
+    description="zoo checkpoints: architecture and weights in one file of torch.save",
+)

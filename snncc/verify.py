@@ -1,0 +1,215 @@
+"""The verdict: float network against integer program against target, on data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from snncc.compare import Comparison, compare_recordings
+from snncc.errors import InputError
+from snncc.feed import sample_count, take
+from snncc.ir.graph import Graph
+from snncc.ir.interpreter import Recording, run_graph
+from snncc.program.program import Program
+from snncc.program.reference import IntegerRecording, StepCounts, add_counts, run_reference
+from snncc.target import RunOptions, Target
+
+Array = np.ndarray
+BATCH = 250
+Z95 = 1.959964
+"""97.5 % point of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """How far a layer's integer spikes are its float spikes: share of equal cells, and mean spikes per neuron and step."""
+
+    layer: str
+    spike_agreement: float
+    float_rate: float
+    integer_rate: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition that a verification must meet."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What ``snncc verify`` found. Accuracies in 0..1, None without labels; spikes are per inference.
+
+    Attributes:
+        drop: float minus integer accuracy; ``drop_interval`` its 95 % interval (normal approximation over pairs).
+        agreement: share of samples for which float and integer network give the same class.
+        reference: fixed-sim against the golden interpreter. target: the target against it (None for fixed-sim itself).
+        first_deviation: the earliest cell in which the integer spikes leave the float ones, which quantisation may do.
+    """
+
+    samples: int
+    float_accuracy: float | None
+    integer_accuracy: float | None
+    target_accuracy: float | None
+    drop: float | None
+    drop_interval: tuple[float, float] | None
+    agreement: float
+    float_spikes: float
+    integer_spikes: float
+    layers: list[LayerAgreement]
+    reference: Comparison
+    target: Comparison | None
+    first_deviation: str | None
+    gates: list[Gate] = field(default_factory=list)
+    counts: Mapping[str, StepCounts] = field(default_factory=dict, repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """All gates are met."""
+        return all(g.passed for g in self.gates)
+
+
+def verify(
+    graph: Graph,
+    program: Program,
+    target: Target,
+    engine: Target,
+    folder: Path | None,
+    inputs: Array,
+    labels: Array | None,
+    exact: int,
+    max_drop: float | None = None,
+    options: RunOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Run the float network and the integer program on all ``inputs``, the target and the reference on ``exact`` of them.
+
+    ``engine`` runs the integer program on the whole set (fixed-sim; proven equal to the reference on the exact samples).
+    ``max_drop`` is in percentage points.
+    """
+    samples = sample_count(inputs, program.source)
+    if samples == 0:
+        raise InputError("the data holds no samples")
+    options = options or RunOptions()
+    tally = _Tally(graph, program)
+    spikes_only = RunOptions(record=True, membranes=False, batch=BATCH // 2)
+    for start in range(0, samples, BATCH):
+        chunk = take(inputs, program.source, start, start + BATCH)
+        tally.add(start, run_graph(graph, chunk, np.float32), engine.run(program, folder, chunk, spikes_only))
+        if progress is not None:
+            progress(min(start + BATCH, samples), samples)
+    few = take(inputs, program.source, 0, max(exact, 1))
+    golden = run_reference(program, few)
+    order = [p.name for p in program.populations]
+    recorded = RunOptions(record=True, timeout_s=options.timeout_s)
+    reference = compare_recordings(golden, engine.run(program, folder, few, recorded), order)
+    on_target = None
+    predictions = tally.integer_predictions()
+    if target.name != engine.name and exact > 0:
+        target_run = target.run(program, folder, few, recorded)
+        on_target = compare_recordings(golden, target_run, order)
+        predictions = target_run.predictions
+    found = tally.result(labels, predictions, reference, on_target)
+    return _gated(found, max_drop)
+
+
+def _gated(v: Verification, max_drop: float | None) -> Verification:
+    gates = [Gate("cells that differ from the reference (fixed-sim)", v.reference.differing, 0, v.reference.differing == 0)]
+    if v.target is not None:
+        gates.append(Gate("cells that differ from the reference (target)", v.target.differing, 0, v.target.differing == 0))
+    if max_drop is not None:
+        if v.drop is None:
+            raise InputError("the data has no labels, so no accuracy; leave --max-accuracy-drop out")
+        gates.append(Gate("accuracy drop in points", 100 * v.drop, max_drop, 100 * v.drop <= max_drop))
+    return Verification(**{**vars(v), "gates": gates})
+
+
+class _Tally:
+    """Adds up batches of the two runs."""
+
+    def __init__(self, graph: Graph, program: Program) -> None:
+        self.program = program
+        self.layers = [p.name for p in program.populations if p.fires and p.name in graph.nodes]
+        self.equal = dict.fromkeys(self.layers, 0)
+        self.cells = dict.fromkeys(self.layers, 0)
+        self.float_spikes = dict.fromkeys(self.layers, 0)
+        self.integer_spikes = dict.fromkeys(self.layers, 0)
+        self.predictions: list[tuple[Array, Array]] = []
+        self.counts: list[Mapping[str, StepCounts]] = []
+        self.first: tuple[int, int, str] | None = None
+
+    def add(self, start: int, a: Recording, b: IntegerRecording) -> None:
+        self.predictions.append((a.predictions, b.predictions))
+        self.counts.append(b.counts)
+        for position, name in enumerate(self.layers):
+            x, y = a.spikes[name], b.spikes[name]
+            different = x != y
+            self.cells[name] += x.size
+            self.equal[name] += x.size - int(np.count_nonzero(different))
+            self.float_spikes[name] += int(np.abs(x).sum())
+            self.integer_spikes[name] += int(np.abs(y).sum())
+            steps = np.flatnonzero(different.reshape(len(x), -1).any(axis=1))
+            if steps.size and (self.first is None or (int(steps[0]), position) < self.first[:2]):
+                step = int(steps[0])
+                sample, *neuron = np.argwhere(different[step])[0]
+                place = ", ".join(str(i) for i in neuron)
+                pair = f"{y[step][(sample, *neuron)]} for {x[step][(sample, *neuron)]}"
+                self.first = (step, position, f"{name}[{place}] at step {step} of sample {start + sample}: {pair}")
+
+    def integer_predictions(self) -> Array:
+        return np.concatenate([b for _, b in self.predictions])
+
+    def result(
+        self, labels: Array | None, on_target: Array, reference: Comparison, target: Comparison | None
+    ) -> Verification:
+        floats = np.concatenate([a for a, _ in self.predictions])
+        integers = self.integer_predictions()
+        samples = len(floats)
+        layers = [
+            LayerAgreement(
+                n,
+                self.equal[n] / self.cells[n],
+                self.float_spikes[n] / self.cells[n],
+                self.integer_spikes[n] / self.cells[n],
+            )
+            for n in self.layers
+        ]
+        drop, interval = None, None
+        if labels is not None:
+            drop, interval = paired_drop(floats == labels, integers == labels)
+        return Verification(
+            samples,
+            _accuracy(floats, labels),
+            _accuracy(integers, labels),
+            _accuracy(on_target, labels),
+            drop,
+            interval,
+            float(np.mean(floats == integers)),
+            sum(self.float_spikes.values()) / samples,
+            sum(self.integer_spikes.values()) / samples,
+            layers,
+            reference,
+            target,
+            self.first[2] if self.first else None,
+            counts=add_counts(self.counts),
+        )
+
+
+def paired_drop(float_correct: Array, integer_correct: Array) -> tuple[float, tuple[float, float]]:
+    """Accuracy of the first minus that of the second on the same samples, with its 95 % interval (normal
+    approximation of the mean of paired differences)."""
+    difference = float_correct.astype(float) - integer_correct.astype(float)
+    mean = float(difference.mean())
+    half = Z95 * float(difference.std()) / len(difference) ** 0.5
+    return mean, (mean - half, mean + half)
+
+
+def _accuracy(predictions: Array, labels: Array | None) -> float | None:
+    return None if labels is None else float(np.mean(predictions == labels[: len(predictions)]))

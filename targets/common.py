@@ -1,0 +1,27 @@
+"""What the pipelines of our targets have in common."""
+
+from __future__ import annotations
+
+from snncc.pipeline import Pass
+from snncc.target import CompileOptions
+
+
+def float_passes(options: CompileOptions) -> tuple[Pass, ...]:
+    """From an imported Graph to one synapse between populations, and a look at the activity."""
+    from snncc.passes.calibrate import Calibrate
+    from snncc.passes.fold_batch_norm import FoldBatchNorm
+    from snncc.passes.fold_pooling import FoldPooling
+    from snncc.passes.fold_spike_values import FoldSpikeValues
+    from snncc.passes.integrate_readout import IntegrateReadout
+    from snncc.passes.merge_synapses import MergeSynapses
+    from snncc.passes.remove_identities import RemoveIdentities
+
+    return (
+        RemoveIdentities(),
+        FoldBatchNorm(),
+        FoldPooling(),
+        FoldSpikeValues(),
+        IntegrateReadout(),
+        MergeSynapses(),
+        Calibrate(options.calibration),
+    )
