@@ -9,6 +9,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.linear import batch_norm_affine
 from snncc.ir.nodes import BatchNorm, Conv1d, Conv2d, Dense, Identity
 from snncc.pipeline import Context, PassResult
+
 from snncc.passes.remove_identities import RemoveIdentities  # isort: skip
 
 Weighted = Dense | Conv1d | Conv2d

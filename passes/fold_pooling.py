@@ -60,7 +60,7 @@ def _fold(graph: Graph, name: str) -> Graph:
     return build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
 
 
-def _folded_reader(graph: Graph, edge: Edge, pool: Pool, given, pooled) -> dict | None:  # type: ignore[no-untyped-def, type-arg]
+def _folded_reader(graph: Graph, edge: Edge, pool: Pool, given, pooled) -> dict | None:  # type: ignore[no-untyped-def]
     """The nodes that change so that the reader at ``edge`` takes the unpooled input, or None."""
     reader = graph.nodes[edge.target]
     if len(graph.incoming(edge.target)) != 1:

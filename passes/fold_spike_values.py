@@ -7,20 +7,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from snncc.ir.graph import Edge, Graph, build_graph
+from snncc.errors import UnsupportedError
+from snncc.ir.graph import Edge, Graph, build_graph, readout_neuron
 from snncc.ir.nodes import Input, Neuron, Node, Output, Scale
-from snncc.pipeline import Context, PassResult
+from snncc.pipeline import Context, PassResult, unused_name
 
 
 @dataclass(frozen=True)
 class FoldSpikeValues:
     """Rules:
 
-    1. A neuron whose spikes are worth c ≠ 1 fires spikes worth 1 into ``Scale(c)``; spike-count readouts keep reading the
-       neuron itself, whose score only changes by c, unless c differs between classes.
+    1. A neuron whose spikes are worth c ≠ 1 fires spikes worth 1 into ``Scale(c)``; a readout keeps reading the neuron
+       itself where it looks at its state, or counts spikes of one worth c > 0, by which the scores are divided.
     2. An input with scale s ≠ 1 becomes integers into ``Scale(s)``.
     3. A neuron with input gain g ≠ 1 (and so g·u on its membrane) is fed through ``Scale(g)``; its current bias is
-       multiplied by g.
+       multiplied by g. A "summed_current" of it is multiplied too, so there g must be one number above 0.
 
     ``merge-synapses`` then takes the scales into the weights. Non-firing neurons put their membrane out and keep it.
     """
@@ -44,7 +45,8 @@ class FoldSpikeValues:
                 continue
             dynamics = node.dynamics
             if not _is_one(dynamics.input_gain):
-                before = f"{name}.gain"
+                _check_gain(graph, name, dynamics.input_gain)
+                before = unused_name(f"{name}.gain", {*graph.nodes, *nodes})
                 nodes[before] = Scale(dynamics.input_gain)
                 edges = [Edge(e.source, before, e.delay) if e.target == name else e for e in edges]
                 edges.append(Edge(before, name))
@@ -63,18 +65,36 @@ class FoldSpikeValues:
 
 
 def _insert_after(graph: Graph, nodes: dict[str, Node], edges: list[Edge], name: str, factor: Any) -> list[Edge]:
-    """Route the readers of ``name`` through a Scale; a readout of equal worths keeps reading ``name``."""
-    after = f"{name}.value"
-    uniform = np.ndim(factor) == 0 or np.ptp(factor) == 0
-
-    def through(edge: Edge) -> bool:
-        return edge.source == name and not (isinstance(graph.nodes[edge.target], Output) and uniform)
-
-    moved = [Edge(after, e.target, e.delay) if through(e) else e for e in edges]
-    if any(through(e) for e in edges):
+    """Route the readers of ``name`` through a Scale; a readout that needs none reads ``name`` itself."""
+    after = unused_name(f"{name}.value", {*graph.nodes, *nodes})
+    direct: list[Edge] = []
+    if readout_neuron(graph) == name and (_reads_state(graph) or _one_above_0(factor)):
+        direct = [Edge(name, graph.output)]
+        edges = [e for e in edges if e.target != graph.output]
+    moved = [Edge(after, e.target, e.delay) if e.source == name else e for e in edges]
+    if moved != edges:
         nodes[after] = Scale(factor)
         moved.append(Edge(name, after))
-    return moved
+    return moved + direct
+
+
+def _reads_state(graph: Graph) -> bool:
+    output = graph.nodes[graph.output]
+    return isinstance(output, Output) and output.readout in ("membrane", "summed_current")
+
+
+def _check_gain(graph: Graph, name: str, gain: Any) -> None:
+    output = graph.nodes[graph.output]
+    assert isinstance(output, Output)
+    if output.readout == "summed_current" and readout_neuron(graph) == name and not _one_above_0(gain):
+        raise UnsupportedError(
+            f"{name}: its current is read, but its input_gain is {np.min(gain):g} … {np.max(gain):g}; "
+            "it must be one number above 0, or the membrane be read instead"
+        )
+
+
+def _one_above_0(value: Any) -> bool:
+    return bool(np.ptp(value) == 0 and np.min(value) > 0)
 
 
 def _is_one(value: Any) -> bool:

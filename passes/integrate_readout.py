@@ -9,7 +9,7 @@ from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.nodes import Neuron, Output
-from snncc.pipeline import Context, PassResult, readout_neuron
+from snncc.pipeline import Context, PassResult, readout_neuron, unused_name
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class IntegrateReadout:
        after the last step; "membrane" (what arrives at the last step) its current, read as the membrane of a neuron that
        forgets everything (decay 0).
 
-    Untouched: an output that reads a neuron, also through Flatten. "weighted_count" of a current is refused.
+    Untouched: an output that reads a neuron, also through Flatten. "weighted_count" of a current is refused, and so is a
+    count of a neuron that never fires.
     """
 
     name: ClassVar[str] = "integrate-readout"
@@ -34,14 +35,20 @@ class IntegrateReadout:
         edges = graph.incoming(graph.output)
         output = graph.nodes[graph.output]
         assert isinstance(output, Output)
-        if readout_neuron(graph):
+        neuron = graph.nodes.get(readout_neuron(graph) or "")
+        if isinstance(neuron, Neuron):
+            if not neuron.dynamics.fires and output.readout in ("spike_count", "weighted_count"):
+                raise UnsupportedError(
+                    f"{graph.output}: {output.readout} of {readout_neuron(graph)}, which never fires; "
+                    'read its "membrane" or "summed_current"'
+                )
             return PassResult(graph, False)
         if output.readout == "weighted_count":
             raise UnsupportedError(
                 f"{graph.output}: reads a time-weighted count of {edges[0].source}, which does not spike; put a neuron there"
             )
         keep = 0.0 if output.readout == "membrane" else 1.0
-        name = f"{graph.output}.integrator"
+        name = unused_name(f"{graph.output}.integrator", graph.nodes)
         nodes = {**graph.nodes, name: Neuron(Dynamics(membrane_decay=keep, fires=False, reset="none"))}
         nodes[graph.output] = replace(output, readout="membrane")
         moved = [Edge(e.source, name, e.delay) if e.target == graph.output else e for e in graph.edges]

@@ -25,7 +25,8 @@ class LegaliseLoihi:
     """Rules, for neurons that the chip's own LIF can run (binary, reset to 0 at once, leak first):
 
     1. A bias becomes the nearest ``mantissa · 2**exponent`` with a 13-bit signed mantissa and an exponent of 0..7.
-    2. ``v >= Θ`` becomes ``v > Θ − 64`` where membranes are whole multiples of 64 (no leak, such a bias and start).
+    2. ``v >= Θ`` becomes ``v > Θ − 64`` where membranes are whole multiples of 64 (no leak, such a bias and start) and
+       Θ > 64. A membrane that saturated below is no such multiple any more.
 
     Untouched: all other neurons, which become programmable neurons; their registers are 24 bits wide.
     """
@@ -56,7 +57,8 @@ def _chip_neuron(d: Dynamics) -> bool:
 def _legal(d: Dynamics) -> Dynamics:
     bias = representable_bias(np.asarray(d.bias, np.float64))
     new = d if np.array_equal(bias, np.asarray(d.bias)) else d.with_(bias=bias)
-    grid = all(not np.any(np.asarray(x) % UNIT) for x in (bias, d.v_init, np.asarray(d.current_bias) * UNIT, d.threshold))
+    added = (bias, d.v_init, np.asarray(d.current_bias) * d.input_gain, d.threshold, d.input_gain)
+    grid = all(not np.any(np.asarray(x) % UNIT) for x in added) and np.min(d.threshold) > UNIT
     leakless = np.all(np.asarray(d.membrane_decay) == 1) and d.current_decay is None
     if d.compare == ">=" and grid and leakless:
         new = new.with_(compare=">", threshold=np.asarray(d.threshold) - UNIT)

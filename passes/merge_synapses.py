@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from snncc.errors import UnsupportedError
-from snncc.ir.compose import LINEAR, compose, per_channel, without_bias
+from snncc.ir.compose import LINEAR, compose, per_channel
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
-from snncc.ir.nodes import Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
+from snncc.ir.nodes import Conv2d, Dense, Flatten, Identity, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes, input_shape
-from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron
+from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, unused_name
 
 Array = np.ndarray
 Path = tuple[str, int, tuple[str, ...]]
@@ -51,9 +51,10 @@ class MergeSynapses:
         for name in graph.of_type(Neuron):
             node = graph.nodes[name]
             assert isinstance(node, Neuron)
+            paths = _paths(graph, name)
             offset = _Offsets(graph, shapes).arriving(name)
             nodes[name] = Neuron(_with_offset(node.dynamics, offset, _current_is_read(graph, name)))
-            for path in _paths(graph, name):
+            for path in paths:
                 _add_synapse(graph, shapes, path, name, nodes, edges)
         edges += _readout(graph, nodes)
         made = build_graph(_in_order(graph, nodes), edges, graph.time_steps, graph.name, graph.origin)
@@ -66,6 +67,10 @@ def _paths(graph: Graph, target: str) -> list[Path]:
     def back(name: str, delay: int, way: tuple[str, ...]) -> Iterator[Path]:
         for edge in graph.incoming(name):
             node, total = graph.nodes[edge.source], delay + edge.delay
+            if edge.source in way:
+                raise UnsupportedError(
+                    f"{edge.source}: lies on a loop with no neuron on it; only neurons can hold a state"
+                )
             if isinstance(node, Input | Neuron):
                 if isinstance(node, Neuron) and not node.dynamics.fires:
                     raise UnsupportedError(
@@ -93,15 +98,16 @@ def _add_synapse(
     if isinstance(node, Flatten | Scale) or node is None:
         node = _diagonal(node, given, wanted)
     elif not isinstance(node, SYNAPSES):
-        raise UnsupportedError(f"{target}: {type(node).__name__} alone leads to it from {source}; fold-pooling comes first")
+        raise UnsupportedError(
+            f"{target}: {type(node).__name__} alone leads to it from {source}; fold-pooling comes first"
+        )
     weighted = [n for n in way if isinstance(graph.nodes[n], SYNAPSES)]
     name = weighted[-1] if weighted else f"{source}→{target}"
-    while name in nodes or (name in graph.nodes and name not in way):
-        name += "'"
+    name = unused_name(name, {*nodes, *graph.nodes} - (set(way) - set(nodes)))
     nodes[name] = node
     start = source
     if isinstance(node, Dense) and len(given) > 1:
-        start = f"{name}.flatten"
+        start = unused_name(f"{name}.flatten", {*nodes, *graph.nodes})
         nodes[start] = Flatten()
         edges.append(Edge(source, start, delay))
         delay = 0
@@ -112,8 +118,8 @@ def _merged(graph: Graph, given: Shape, way: tuple[str, ...], target: str) -> No
     """The nodes on the way as one, without biases; None where there are none."""
     if not way:
         return None
-    merged = without_bias(graph.nodes[way[0]])
-    for name in way[1:]:
+    merged: Node = Identity()
+    for name in way:
         merged = compose(f"{target} ({name})", merged, graph.nodes[name], given)
     return merged
 

@@ -8,10 +8,12 @@ numbers. Weights and membrane share one scale s (one real unit of the membrane i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
 
 from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
@@ -19,8 +21,7 @@ from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
-from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
-from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron
+from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, unused_name
 
 Array = np.ndarray
 UNITS = "units"
@@ -88,7 +89,7 @@ class Quantise:
             units[name] = np.asarray(unit)
             dynamics = quantise_dynamics(name, neuron.dynamics, unit, self.guard_bits, shapes[name])
             if shift:
-                dynamics = dynamics.with_(bias=dynamics.bias + self._floor_loss(graph, synapses, shift))
+                dynamics = _with_loss(dynamics, self._floor_loss(graph, synapses, shift))
                 edges = _shifted(nodes, edges, list(synapses), name, shift)
                 context.remarks.append(f"{name}: sums can reach {worst:,.0f} units; shifted right by {shift} bits")
             nodes[name] = Neuron(dynamics)
@@ -113,7 +114,9 @@ class Quantise:
         return readout_neuron(graph) == name and output.readout in ("membrane", "summed_current")
 
     @staticmethod
-    def _worst_current(graph: Graph, dynamics: Dynamics, synapses: dict[str, Node], shapes: dict[str, Shape]) -> float:
+    def _worst_current(
+        graph: Graph, dynamics: Dynamics, synapses: Mapping[str, Node], shapes: Mapping[str, Shape]
+    ) -> float:
         """Largest magnitude of the current state, in units, over all inputs and steps."""
         low: Any = 0.0
         high: Any = 0.0
@@ -130,7 +133,7 @@ class Quantise:
         keep = float(np.max(dynamics.current_decay))
         return worst * sum(keep**t for t in range(graph.time_steps))
 
-    def _floor_loss(self, graph: Graph, synapses: dict[str, Node], shift: int) -> float:
+    def _floor_loss(self, graph: Graph, synapses: Mapping[str, Node], shift: int) -> float:
         """Half a unit in guarded units for every synapse from a static input: what floor takes off on average."""
         static = sum(_is_static(graph.nodes[_source(graph, n)]) for n in synapses)
         return float(np.floor(static * 2**self.guard_bits * (2**shift - 1) / 2 ** (shift + 1)))
@@ -155,10 +158,9 @@ def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shap
     if d.fires:
         fold = np.ceil if d.compare == ">=" else np.floor
         threshold = whole(np.asarray(d.threshold, np.float64) / grain, fold)
-        least = 0 if d.compare == ">" else 1
-        if np.min(threshold) < least:
+        if np.min(threshold) < 1:
             raise UnsupportedError(
-                f"{name}: its threshold is {float(np.min(np.asarray(d.threshold) / grain)):.3g} guarded units, below {least}: "
+                f"{name}: its threshold is {float(np.min(np.asarray(d.threshold) / grain)):.3g} guarded units, below 1: "
                 "the weights are too large beside it; use more --bits or --guard-bits"
             )
     else:
@@ -184,6 +186,13 @@ def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shap
     )
 
 
+def _with_loss(d: Dynamics, loss: float) -> Dynamics:
+    """``loss`` guarded units put back where they were lost: into the current where it is a state."""
+    if d.current_decay is None:
+        return d.with_(bias=d.bias + loss)
+    return d.with_(current_bias=d.current_bias + loss / np.asarray(d.input_gain))
+
+
 def _twelve_bits(decay: Any) -> Array:
     return np.round(np.asarray(decay, np.float64) * DECAY_ONE) / DECAY_ONE
 
@@ -200,7 +209,7 @@ def _shifted(nodes: dict[str, Node], edges: list[Edge], synapses: list[str], tar
     made = []
     for edge in edges:
         if edge.target == target and edge.source in synapses:
-            name = f"{edge.source}.shift"
+            name = unused_name(f"{edge.source}.shift", nodes)
             nodes[name] = Scale(2.0**-shift)
             made += [Edge(edge.source, name), Edge(name, target)]
         else:

@@ -20,7 +20,7 @@ class Entry(Protocol):
 
     @property
     def encoding(self) -> str:
-        """"static", "frames" or "spikes"."""
+        """ "static", "frames" or "spikes"."""
 
 
 def feed(inputs: Array, entry: Entry, time_steps: int, where: str) -> Array:
@@ -30,7 +30,9 @@ def feed(inputs: Array, entry: Entry, time_steps: int, where: str) -> Array:
     size = int(np.prod(wanted))
     given = inputs.shape[1:]
     if given != wanted and (int(np.prod(given)) != size or len(entry.shape) > 1):
-        raise InputError(f"{where}: its samples have shape {given}; the network takes {wanted} ({entry.encoding} input)")
+        raise InputError(
+            f"{where}: its samples have shape {given}; the network takes {wanted} ({entry.encoding} input)"
+        )
     shaped = inputs.reshape(len(inputs), *wanted)
     return shaped if entry.encoding == "static" else np.moveaxis(shaped, 0, 1)
 

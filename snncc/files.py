@@ -72,7 +72,9 @@ def load_arrays(path: Path, limit: int = MAX_ARCHIVE_BYTES) -> dict[str, np.ndar
             total = sum(entry.file_size for entry in archive.infolist())
             if total > limit:
                 raise InputError(f"{path}: unpacks to {total:,} bytes; the limit is {limit:,}")
-            return {entry.filename.removesuffix(".npy"): _read_array(path, archive, entry) for entry in archive.infolist()}
+            return {
+                entry.filename.removesuffix(".npy"): _read_array(path, archive, entry) for entry in archive.infolist()
+            }
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:

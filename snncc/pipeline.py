@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from snncc.errors import SnnccError, UnsupportedError
-from snncc.ir.graph import Graph
+from snncc.ir.graph import Graph, readout_neuron
 from snncc.ir.nodes import AvgPool2d, BatchNorm, Dense, Flatten, Identity, Input, Neuron, Output, SumPool2d
+
 from snncc.ir.nodes import Conv1d, Conv2d, Scale, Sparse  # isort: skip
 from snncc.ir.shapes import infer_shapes
 
@@ -95,33 +96,31 @@ def _listed(done: list[str]) -> str:
 
 
 def _single_synapses(graph: Graph) -> list[str]:
-    """Nodes through which a population is not reached by exactly one weight node (after an optional Flatten)."""
+    """Nodes through which a population is not reached by exactly one weight node (after an optional Flatten), which
+    leads to no other population."""
     bad = []
     for name, node in graph.nodes.items():
+        sources = [graph.nodes[e.source] for e in graph.incoming(name)]
+        targets = [graph.nodes[e.target] for e in graph.outgoing(name)]
         if isinstance(node, Neuron):
-            bad += [e.source for e in graph.incoming(name) if not isinstance(graph.nodes[e.source], SYNAPSES) or e.delay]
+            bad += [
+                e.source for e in graph.incoming(name) if not isinstance(graph.nodes[e.source], SYNAPSES) or e.delay
+            ]
         elif isinstance(node, SYNAPSES):
-            sources = [graph.nodes[e.source] for e in graph.incoming(name)]
-            if len(sources) != 1 or not isinstance(sources[0], Input | Neuron | Flatten):
+            ends = len(sources) == 1 and len(targets) == 1
+            if not ends or not isinstance(sources[0], Input | Neuron | Flatten) or not isinstance(targets[0], Neuron):
                 bad.append(name)
-            if any(not isinstance(graph.nodes[e.target], Neuron) for e in graph.outgoing(name)):
+        elif isinstance(node, Flatten):
+            to_synapse = any(isinstance(t, SYNAPSES) for t in targets)
+            if to_synapse and not (len(sources) == 1 and isinstance(sources[0], Input | Neuron)):
                 bad.append(name)
-        elif not isinstance(node, Input | Output | Flatten):
+        elif not isinstance(node, Input | Output):
             bad.append(name)
     return bad
 
 
 def _biased(graph: Graph) -> list[str]:
     return [n for n, node in graph.nodes.items() if isinstance(node, Dense | Conv1d | Conv2d) and node.bias is not None]
-
-
-def readout_neuron(graph: Graph) -> str | None:
-    """The neuron that the output reads, also through Flatten; None where it reads something else."""
-    edges = graph.incoming(graph.output)
-    name = edges[0].source
-    while isinstance(graph.nodes[name], Flatten):
-        name = graph.incoming(name)[0].source
-    return name if len(edges) == 1 and isinstance(graph.nodes[name], Neuron) else None
 
 
 def _not_neuron_output(graph: Graph) -> list[str]:
@@ -155,6 +154,13 @@ PROPERTIES: Mapping[str, Callable[[Graph], list[str]]] = {
     "no-scales": lambda g: g.of_type(Scale),
 }
 """What a pass may require or ensure: name to the nodes that break it."""
+
+
+def unused_name(wanted: str, taken: Container[str]) -> str:
+    """``wanted``, with as many primes behind it as make it differ from all names in ``taken``."""
+    while wanted in taken:
+        wanted += "'"
+    return wanted
 
 
 def refuse(name: str, what: str, remedy: str) -> UnsupportedError:

@@ -121,9 +121,13 @@ def verify(
 
 
 def _gated(v: Verification, max_drop: float | None) -> Verification:
-    gates = [Gate("cells that differ from the reference (fixed-sim)", v.reference.differing, 0, v.reference.differing == 0)]
+    gates = [
+        Gate("cells that differ from the reference (fixed-sim)", v.reference.differing, 0, v.reference.differing == 0)
+    ]
     if v.target is not None:
-        gates.append(Gate("cells that differ from the reference (target)", v.target.differing, 0, v.target.differing == 0))
+        gates.append(
+            Gate("cells that differ from the reference (target)", v.target.differing, 0, v.target.differing == 0)
+        )
     if max_drop is not None:
         if v.drop is None:
             raise InputError("the data has no labels, so no accuracy; leave --max-accuracy-drop out")

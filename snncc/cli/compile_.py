@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write (build/MODEL.TARGET).")
 @shared.quantise_options
 @shared.semantics_options
-@click.option("--print-after", "print_after", metavar="PASS", multiple=True, help="Print the network after a pass (or 'all').")
+@click.option(
+    "--print-after", "print_after", metavar="PASS", multiple=True, help="Print the network after a pass (or 'all')."
+)
 @shared.json_option
 def command(
     model: str,
@@ -59,7 +61,9 @@ def command(
         _refuse(made, target.name, as_json)
     write_compilation(made, target, chosen, path, folder)
     if as_json:
-        terminal.print_json({"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)})
+        terminal.print_json(
+            {"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)}
+        )
         return
     _show(made, path, folder)
 

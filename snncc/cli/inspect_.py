@@ -15,7 +15,13 @@ from snncc.cli import options as shared
 @shared.semantics_options
 @shared.json_option
 def command(
-    model: str, text: bool, dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...], as_json: bool
+    model: str,
+    text: bool,
+    dialect: str | None,
+    time_steps: int | None,
+    reset: str | None,
+    pairs: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Print what the network of MODEL does, layer by layer, so that it can be checked against one's own code."""
     from snncc.ir.shapes import infer_shapes
@@ -45,7 +51,9 @@ def command(
         for name, node in graph.nodes.items()
     ]
     if as_json:
-        terminal.print_json({"name": graph.name, "time_steps": graph.time_steps, "origin": dict(graph.origin), "layers": layers})
+        terminal.print_json(
+            {"name": graph.name, "time_steps": graph.time_steps, "origin": dict(graph.origin), "layers": layers}
+        )
         return
     terminal.fact("network", graph.name, describe_graph(graph))
     rows = [

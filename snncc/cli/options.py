@@ -34,8 +34,12 @@ def data_option(required: bool = True) -> Callable[[F], F]:
 def semantics_options(function: F) -> F:
     """Options that say what a file leaves open."""
     for option in (
-        click.option("--opt", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
-        click.option("--reset", type=click.Choice(["subtract", "zero"]), help="How the neurons reset, where it is open."),
+        click.option(
+            "--opt", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."
+        ),
+        click.option(
+            "--reset", type=click.Choice(["subtract", "zero"]), help="How the neurons reset, where it is open."
+        ),
         click.option("--time-steps", type=click.IntRange(min=1), help="Steps a sample, where the file does not say."),
         click.option("--dialect", help="Whose semantics a NIR file follows: snntorch, norse, sinabs …"),
     ):
@@ -46,7 +50,9 @@ def semantics_options(function: F) -> F:
 def quantise_options(function: F) -> F:
     """Options of the compilation itself."""
     for option in (
-        click.option("--calibrate", "calibration", metavar="DATA", help="Measure activity on a data set (first 200 samples)."),
+        click.option(
+            "--calibrate", "calibration", metavar="DATA", help="Measure activity on a data set (first 200 samples)."
+        ),
         click.option("--per-layer", is_flag=True, help="One weight scale a layer instead of one a channel."),
         click.option("--guard-bits", type=click.IntRange(0, 16), help="Fraction bits of membranes (6)."),
         click.option("--bits", type=click.IntRange(2, 16), default=8, show_default=True, help="Bits of a weight."),
@@ -55,7 +61,9 @@ def quantise_options(function: F) -> F:
     return function
 
 
-def reader_options(dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
+def reader_options(
+    dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...]
+) -> dict[str, str]:
     """What the semantics options say, as a frontend takes it."""
     options = {}
     for pair in pairs:
@@ -63,10 +71,8 @@ def reader_options(dialect: str | None, time_steps: int | None, reset: str | Non
         if not separator or not key:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--opt")
         options[key.replace("-", "_")] = value
-    for key, value in (("dialect", dialect), ("time_steps", time_steps), ("reset", reset)):
-        if value is not None:
-            options[key] = str(value)
-    return options
+    given = {"dialect": dialect, "time_steps": time_steps, "reset": reset}
+    return options | {key: str(value) for key, value in given.items() if value is not None}
 
 
 def read_graph(model: str, options: dict[str, str]) -> tuple[Path, Graph]:
@@ -78,7 +84,9 @@ def read_graph(model: str, options: dict[str, str]) -> tuple[Path, Graph]:
     return path, load_model(path, options)
 
 
-def compile_options(bits: int, guard_bits: int | None, per_layer: bool, calibration: str | None, graph: Graph) -> CompileOptions:
+def compile_options(
+    bits: int, guard_bits: int | None, per_layer: bool, calibration: str | None, graph: Graph
+) -> CompileOptions:
     """The quantise options, with the calibration data loaded."""
     from snncc.target import CompileOptions
 

@@ -14,11 +14,11 @@ from snncc.cli import options as shared
 @shared.data_option()
 @shared.limit_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write scores and predictions to an .npz file.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds before giving up.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds before giving up."
+)
 @shared.json_option
-def command(
-    folder: str, data_name: str, limit: int | None, output: Path | None, timeout: float, as_json: bool
-) -> None:
+def command(folder: str, data_name: str, limit: int | None, output: Path | None, timeout: float, as_json: bool) -> None:
     """Run the compiled FOLDER on data with its own target; needs no training framework."""
     import numpy as np
 

@@ -19,7 +19,10 @@ def command(verbose: bool, as_json: bool) -> None:
     if as_json:
         keys = ("name", "description")
         terminal.print_json(
-            [{**{k: getattr(t, k) for k in keys}, "arithmetic": t.arithmetic.name, "limits": dict(t.limits)} for t in targets]
+            [
+                {**{k: getattr(t, k) for k in keys}, "arithmetic": t.arithmetic.name, "limits": dict(t.limits)}
+                for t in targets
+            ]
         )
         return
     terminal.table(["target", "arithmetic", ""], [[t.name, t.arithmetic.name, t.description] for t in targets], left=3)

@@ -20,9 +20,13 @@ DEFAULT_EXACT = 16
 @shared.target_option
 @shared.data_option()
 @shared.limit_option
-@click.option("--max-accuracy-drop", "max_drop", type=float, help="Fail if accuracy falls by more than this many points.")
+@click.option(
+    "--max-accuracy-drop", "max_drop", type=float, help="Fail if accuracy falls by more than this many points."
+)
 @click.option("--exact", type=click.IntRange(min=0), help="Samples to compare cell by cell with the reference.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for the target.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for the target."
+)
 @shared.quantise_options
 @shared.semantics_options
 @shared.json_option
@@ -88,7 +92,12 @@ def facts(v: Verification, target: str) -> dict[str, Any]:
     """The verification as plain data."""
 
     def comparison(c: Any) -> Any:
-        return c and {"samples": c.samples, "cells": c.cells, "differing": c.differing, "first": c.first and vars(c.first)}
+        return c and {
+            "samples": c.samples,
+            "cells": c.cells,
+            "differing": c.differing,
+            "first": c.first and vars(c.first),
+        }
 
     return {
         "target": target,
@@ -122,7 +131,10 @@ def show(v: Verification, target: str, max_drop: float | None) -> None:
         _show_exact("on target", target, v.target, v.target_accuracy)
     t.table(
         ["layer", "spikes agree", "float rate", "integer rate"],
-        [[x.layer, f"{100 * x.spike_agreement:.3f} %", f"{x.float_rate:.4f}", f"{x.integer_rate:.4f}"] for x in v.layers],
+        [
+            [x.layer, f"{100 * x.spike_agreement:.3f} %", f"{x.float_rate:.4f}", f"{x.integer_rate:.4f}"]
+            for x in v.layers
+        ],
     )
     if v.first_deviation:
         t.fact("deviates", f"first from float: {v.first_deviation}")

@@ -60,7 +60,9 @@ def compose(name: str, first: Node, second: Node, given: Shape) -> Node:
             return pooled
     matrix = node_matrix(name, second, middle) @ node_matrix(name, first, given)
     if matrix.nnz > MAX_SYNAPSES:
-        raise UnsupportedError(f"{name}: the layers before it merge into {matrix.nnz:,} synapses, limit {MAX_SYNAPSES:,}")
+        raise UnsupportedError(
+            f"{name}: the layers before it merge into {matrix.nnz:,} synapses, limit {MAX_SYNAPSES:,}"
+        )
     return matrix_node(matrix, node_shape(name, second, middle))
 
 
@@ -146,7 +148,9 @@ def node_matrix(name: str, node: Node, given: Shape):  # type: ignore[no-untyped
         case Sparse():
             return sparse_matrix(node).astype(np.float64)
         case Scale():
-            return sparse.csr_array(sparse.diags_array(np.broadcast_to(node.factor, given).astype(np.float64).reshape(-1)))
+            return sparse.csr_array(
+                sparse.diags_array(np.broadcast_to(node.factor, given).astype(np.float64).reshape(-1))
+            )
         case Flatten() | Identity():
             return sparse.csr_array(sparse.eye_array(size))
         case Conv1d():

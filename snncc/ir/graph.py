@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snncc.errors import GraphError
-from snncc.ir.nodes import Input, Node, Output
+from snncc.ir.nodes import Flatten, Identity, Input, Neuron, Node, Output
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,20 @@ class Graph:
     def with_nodes(self, changed: Mapping[str, Node]) -> Graph:
         """A copy in which the nodes named in ``changed`` are replaced (same names, same edges)."""
         return replace(self, nodes={name: changed.get(name, node) for name, node in self.nodes.items()})
+
+
+def readout_neuron(graph: Graph) -> str | None:
+    """The neuron that the output reads, also through Flatten and Identity, without a delay; None where it reads
+    something else. The readouts "membrane" and "summed_current" look into that neuron's state."""
+    name = graph.output
+    while not isinstance(graph.nodes[name], Neuron):
+        edges = graph.incoming(name)
+        if len(edges) != 1 or edges[0].delay:
+            return None
+        name = edges[0].source
+        if not isinstance(graph.nodes[name], Neuron | Flatten | Identity):
+            return None
+    return name
 
 
 def build_graph(

@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.errors import InputError
 from snncc.ir.dynamics import initial_state, step
-from snncc.ir.graph import Graph
+from snncc.ir.graph import Graph, readout_neuron
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Input, Neuron, Output
 from snncc.ir.shapes import infer_shapes, input_shape
@@ -49,7 +49,9 @@ def check_input(name: str, node: Input, inputs: Array, time_steps: int) -> None:
     if not np.issubdtype(inputs.dtype, np.integer):
         raise InputError(f"{name}: the data holds {inputs.dtype}; whole numbers {node.low}..{node.high} are needed")
     if inputs.size and (inputs.min() < node.low or inputs.max() > node.high):
-        raise InputError(f"{name}: the data spans {inputs.min()}..{inputs.max()}; the input takes {node.low}..{node.high}")
+        raise InputError(
+            f"{name}: the data spans {inputs.min()}..{inputs.max()}; the input takes {node.low}..{node.high}"
+        )
 
 
 def run_graph(
@@ -153,16 +155,16 @@ class _Readout:
         node = graph.nodes[graph.output]
         assert isinstance(node, Output)
         self.node = node
-        self.source = graph.incoming(graph.output)[0].source
+        self.neuron = readout_neuron(graph)
         self.total: Array | None = None
 
     def add(self, t: int, x: Array, states: Mapping[str, Any]) -> None:
         match self.node.readout:
             case "membrane":
-                self.total = states[self.source].v if self.source in states else x
+                self.total = x if self.neuron is None else states[self.neuron].v
                 return
             case "summed_current":
-                value = states[self.source].u if self.source in states else x
+                value = x if self.neuron is None else states[self.neuron].u
             case "weighted_count":
                 assert self.node.time_weights is not None
                 value = x * self.node.time_weights[t]

@@ -49,6 +49,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
         shapes[name] = node_shape(name, node, inputs.pop() if inputs else ())
         if int(np.prod(shapes[name], dtype=object)) > MAX_ELEMENTS:
             raise GraphError(f"{name}: has shape {shapes[name]}, more than {MAX_ELEMENTS} elements")
+    _time_weights(graph)
     for edge in graph.edges:
         into = input_shape(edge.target, graph, shapes)
         if shapes[edge.source] != into:
@@ -114,6 +115,15 @@ def _output(name: str, node: Output) -> None:
         raise GraphError(f"{name}: time_weights belong to the readout weighted_count, and it needs them")
 
 
+def _time_weights(graph: Graph) -> None:
+    output = graph.nodes[graph.output]
+    assert isinstance(output, Output)
+    if output.time_weights is not None and len(output.time_weights) != graph.time_steps:
+        raise GraphError(
+            f"{graph.output}: has {len(output.time_weights)} time weights, but the network runs {graph.time_steps} steps"
+        )
+
+
 def _finite(name: str, what: str, array: np.ndarray) -> None:
     bad = ~np.isfinite(array)
     if bad.any():
@@ -140,12 +150,19 @@ def _dense(name: str, node: Dense, given: Shape) -> Shape:
 
 
 def _conv(
-    name: str, node: Conv1d | Conv2d, given: Shape, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]
+    name: str,
+    node: Conv1d | Conv2d,
+    given: Shape,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
 ) -> Shape:
     axes = len(stride)
     _weights(name, node.weight, node.bias, axes + 2)
     if len(given) != axes + 1:
-        raise GraphError(f"{name}: a convolution over {axes} axes takes shape (C, {'H, W' if axes == 2 else 'L'}), not {given}")
+        raise GraphError(
+            f"{name}: a convolution over {axes} axes takes shape (C, {'H, W' if axes == 2 else 'L'}), not {given}"
+        )
     out, per_group = node.weight.shape[:2]
     if node.groups < 1 or out % node.groups or given[0] != per_group * node.groups:
         raise GraphError(
@@ -153,7 +170,8 @@ def _conv(
             f"{per_group * node.groups} and its {out} outputs must divide by the groups"
         )
     sizes = tuple(
-        window_count(name, given[1 + i], node.weight.shape[2 + i], stride[i], padding[i], dilation[i]) for i in range(axes)
+        window_count(name, given[1 + i], node.weight.shape[2 + i], stride[i], padding[i], dilation[i])
+        for i in range(axes)
     )
     return (out, *sizes)
 
@@ -189,7 +207,9 @@ def window_count(name: str, size: int, kernel: int, stride: int, padding: int, d
         )
     count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
     if count < 1:
-        raise GraphError(f"{name}: a window of {kernel} (dilation {dilation}) does not fit {size} with padding {padding}")
+        raise GraphError(
+            f"{name}: a window of {kernel} (dilation {dilation}) does not fit {size} with padding {padding}"
+        )
     return count
 
 

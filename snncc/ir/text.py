@@ -29,7 +29,9 @@ def format_graph(graph: Graph) -> str:
 def _format_node(node: Node) -> str:
     if isinstance(node, Neuron):
         return f"Neuron({_format_dynamics(node.dynamics)})"
-    parts = [f"{f.name}={format_value(getattr(node, f.name))}" for f in fields(node) if getattr(node, f.name) is not None]
+    parts = [
+        f"{f.name}={format_value(getattr(node, f.name))}" for f in fields(node) if getattr(node, f.name) is not None
+    ]
     return f"{type(node).__name__}({', '.join(parts)})"
 
 

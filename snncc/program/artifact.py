@@ -135,7 +135,9 @@ def read_artifact(folder: Path) -> Artifact:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder}: was not written by snncc compile")
     if manifest.get("version") != FORMAT_VERSION:
-        raise ArtifactError(f"{folder}: has format version {manifest.get('version')}; this snncc reads {FORMAT_VERSION}")
+        raise ArtifactError(
+            f"{folder}: has format version {manifest.get('version')}; this snncc reads {FORMAT_VERSION}"
+        )
     hashes = manifest.get("files")
     for name in READ_BACK:
         path = folder / name

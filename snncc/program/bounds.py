@@ -120,15 +120,19 @@ def _bound_population(program: Program, p: Population, emitted: dict[str, Interv
     arriving = (int(low.min()), int(high.max()))
     current, membrane, spikes = _follow(program.arithmetic, p, (low, high), program.time_steps)
     limit = 1 << (program.arithmetic.state_bits - 1)
-    fits = [max(-int(x[0].min()), int(x[1].max())) < limit for x in (current, membrane)]
-    return PopulationBounds(sums, arriving, _extent(current), _extent(membrane), _extent(spikes), *fits, spikes)
+    current_fits, membrane_fits = (max(-int(x[0].min()), int(x[1].max())) < limit for x in (current, membrane))
+    return PopulationBounds(
+        sums, arriving, _extent(current), _extent(membrane), _extent(spikes), current_fits, membrane_fits, spikes
+    )
 
 
 def _extent(interval: Interval) -> tuple[int, int]:
     return int(interval[0].min()), int(interval[1].max())
 
 
-def _follow(arithmetic: Arithmetic, p: Population, arriving: Interval, steps: int) -> tuple[Interval, Interval, Interval]:
+def _follow(
+    arithmetic: Arithmetic, p: Population, arriving: Interval, steps: int
+) -> tuple[Interval, Interval, Interval]:
     """Widest (current, membrane, spikes) over all steps, by stepping both ends of the interval."""
     injected = tuple((a << p.guard_bits) + p.current_bias for a in arriving)
     zero = np.zeros(p.shape, np.int64)
@@ -220,5 +224,7 @@ def _reset_interval(p: Population, low: Array, high: Array, fewest: Array, most:
         return low, high
     if p.reset == "to_value":
         fired = (fewest != 0) | (most != 0)
-        return np.where(fired, np.minimum(low, p.reset_value), low), np.where(fired, np.maximum(high, p.reset_value), high)
+        return np.where(fired, np.minimum(low, p.reset_value), low), np.where(
+            fired, np.maximum(high, p.reset_value), high
+        )
     return low - most * p.reset_amount, high - fewest * p.reset_amount

@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
-from snncc.ir.graph import Edge, Graph
+from snncc.ir.graph import Edge, Graph, readout_neuron
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Flatten, Input, Neuron, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.program.program import (
@@ -106,16 +106,16 @@ def _projection(graph: Graph, shapes: Mapping[str, Shape], edge: Edge, target: s
     node = graph.nodes[name]
     if isinstance(node, Scale):
         shift = _shift(name, node)
-        edge = graph.incoming(name)[0]
+        edge = _only_edge(graph, name)
         name, delay = edge.source, delay + edge.delay
         node = graph.nodes[name]
     if not isinstance(node, Dense | Conv1d | Conv2d | Sparse):
         raise UnsupportedError(f"{name}: {type(node).__name__} is no synapse; run the merge-synapses pass first")
-    before = graph.incoming(name)[0]
+    before = _only_edge(graph, name)
     delay += before.delay
     source = before.source
     if isinstance(graph.nodes[source], Flatten):
-        flatten = graph.incoming(source)[0]
+        flatten = _only_edge(graph, source)
         source, delay = flatten.source, delay + flatten.delay
     weight = _whole(name, "weight", node.weight)
     common: dict[str, Any] = {"name": name, "source": source, "target": target, "shift": shift, "delay": delay}
@@ -136,6 +136,13 @@ def _projection(graph: Graph, shapes: Mapping[str, Shape], edge: Edge, target: s
     return Projection(kind="sparse", weight=weight, index=node.index.astype(np.int64), **common)
 
 
+def _only_edge(graph: Graph, name: str) -> Edge:
+    edges = graph.incoming(name)
+    if len(edges) != 1:
+        raise UnsupportedError(f"{name}: {len(edges)} inputs add up in it; run the merge-synapses pass first")
+    return edges[0]
+
+
 def _unrolled(node: Conv1d, given: Shape, common: Mapping[str, Any]) -> Projection:
     """A convolution over time or a line as a sparse projection."""
     from snncc.ir.compose import matrix_node, node_matrix
@@ -143,7 +150,9 @@ def _unrolled(node: Conv1d, given: Shape, common: Mapping[str, Any]) -> Projecti
     length = (given[1] + 2 * node.padding - node.dilation * (node.weight.shape[2] - 1) - 1) // node.stride + 1
     matrix = matrix_node(node_matrix(common["name"], node, given), (len(node.weight), length))
     assert isinstance(matrix, Sparse)
-    return Projection(kind="sparse", weight=_whole(common["name"], "weight", matrix.weight), index=matrix.index, **common)
+    return Projection(
+        kind="sparse", weight=_whole(common["name"], "weight", matrix.weight), index=matrix.index, **common
+    )
 
 
 def _shift(name: str, node: Scale) -> int:
@@ -157,7 +166,7 @@ def _shift(name: str, node: Scale) -> int:
 def _readout(graph: Graph) -> Readout:
     node = graph.nodes[graph.output]
     assert isinstance(node, Output)
-    source = graph.incoming(graph.output)[0].source
-    while isinstance(graph.nodes[source], Flatten):
-        source = graph.incoming(source)[0].source
+    source = readout_neuron(graph)
+    if source is None:
+        raise UnsupportedError(f"{graph.output}: reads no neuron; run the integrate-readout pass first")
     return Readout(source, node.readout, node.ties, node.time_weights)

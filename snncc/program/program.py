@@ -205,7 +205,17 @@ def _check_source(source: Source) -> None:
 def check_population(population: Population) -> None:
     """Types, shapes and ranges of one population."""
     name = population.name
-    for what in ("threshold", "decay_v", "bias", "v_init", "reset_amount", "reset_value", "decay_u", "v_min", "current_bias"):
+    for what in (
+        "threshold",
+        "decay_v",
+        "bias",
+        "v_init",
+        "reset_amount",
+        "reset_value",
+        "decay_u",
+        "v_min",
+        "current_bias",
+    ):
         value = getattr(population, what)
         if value is None:
             continue
@@ -238,7 +248,9 @@ def check_projection(program: Program, projection: Projection) -> None:
     if not np.issubdtype(weight.dtype, np.integer):
         raise GraphError(f"{name}: weight is {weight.dtype}; a program holds whole numbers only")
     if projection.shift < 0 or projection.shift > 31 or projection.delay < 0:
-        raise GraphError(f"{name}: shift {projection.shift} must lie in 0..31 and delay {projection.delay} be 0 or more")
+        raise GraphError(
+            f"{name}: shift {projection.shift} must lie in 0..31 and delay {projection.delay} be 0 or more"
+        )
     size_in, size_out = int(np.prod(given)), int(np.prod(wanted))
     if projection.kind == "dense":
         fits = weight.shape == (size_out, size_in)
@@ -259,7 +271,9 @@ def conv_shape(projection: Projection, given: tuple[int, ...]) -> tuple[int, ...
     if projection.groups < 1 or out % projection.groups or per_group * projection.groups != given[0]:
         return ()
     sizes = tuple(
-        (given[1 + i] + 2 * projection.padding[i] - projection.dilation[i] * (kernel[i] - 1) - 1) // projection.stride[i] + 1
+        (given[1 + i] + 2 * projection.padding[i] - projection.dilation[i] * (kernel[i] - 1) - 1)
+        // projection.stride[i]
+        + 1
         for i in range(2)
     )
     return (out, *sizes)

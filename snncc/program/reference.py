@@ -18,7 +18,7 @@ Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -233,17 +233,18 @@ def predict(scores: Array, ties: str) -> Array:
 
 def add_counts(parts: Sequence[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:
     """Event counts of several batches, added up."""
+
+    def total(arrays: Iterable[Array]) -> Array:
+        return np.sum(list(arrays), axis=0)
+
     return {
         name: StepCounts(
-            sum((p[name].updates for p in parts), np.int64(0)),
-            sum((p[name].active for p in parts), np.int64(0)),
-            sum((p[name].spikes for p in parts), np.int64(0)),
-            {
-                q: sum((p[name].synaptic_operations[q] for p in parts), np.int64(0))
-                for q in parts[0][name].synaptic_operations
-            },
+            total(p[name].updates for p in parts),
+            total(p[name].active for p in parts),
+            total(p[name].spikes for p in parts),
+            {q: total(p[name].synaptic_operations[q] for p in parts) for q in first.synaptic_operations},
         )
-        for name in parts[0]
+        for name, first in parts[0].items()
     }
 
 
@@ -258,7 +259,9 @@ def check_inputs(program: Program, inputs: Array) -> None:
     if not np.issubdtype(inputs.dtype, np.integer):
         raise InputError(f"{source.name}: the data holds {inputs.dtype}; whole numbers are needed")
     if inputs.size and (inputs.min() < source.low or inputs.max() > source.high):
-        raise InputError(f"{source.name}: the data spans {inputs.min()}..{inputs.max()}, beyond {source.low}..{source.high}")
+        raise InputError(
+            f"{source.name}: the data spans {inputs.min()}..{inputs.max()}, beyond {source.low}..{source.high}"
+        )
 
 
 def _initial(population: Population, samples: int) -> tuple[Array, Array, Array]:

@@ -30,13 +30,18 @@ def describe_neuron(d: Dynamics) -> str:
     gain = "" if np.all(np.asarray(d.input_gain) == 1) else f"{number(d.input_gain)}·"
     drive = "u" if d.current_decay is not None else "i"
     late = d.decay_timing == "after" and leak != "v"
-    parts.append(f"v = {'v' if late else leak} + {gain}{drive}" + ("" if not np.any(d.bias) else f" + {number(d.bias)}"))
+    parts.append(
+        f"v = {'v' if late else leak} + {gain}{drive}" + ("" if not np.any(d.bias) else f" + {number(d.bias)}")
+    )
     if d.v_min is not None:
         parts.append(f"v ≥ {number(d.v_min)}")
     if not d.fires:
         return "; ".join([*parts, "never fires"])
     spikes = "fires" if d.levels == 1 else f"fires up to {d.levels} times"
-    parts.append(f"{spikes} on v {'≥' if d.compare == '>=' else '>'} {number(d.threshold)}" + (", either sign" if d.signed else ""))
+    parts.append(
+        f"{spikes} on v {'≥' if d.compare == '>=' else '>'} {number(d.threshold)}"
+        + (", either sign" if d.signed else "")
+    )
     resets = {
         "subtract": f"subtracts {number(d.subtracted)}",
         "to_value": f"resets to {number(d.reset_value)}",
@@ -88,7 +93,11 @@ def describe_graph(graph: Graph) -> str:
     for name in graph.of_type(Neuron):
         d = graph.nodes[name].dynamics  # type: ignore[union-attr]
         if d.fires:
-            reset = {"subtract": "reset by subtraction", "to_value": f"reset to {number(d.reset_value)}", "none": "no reset"}[d.reset]
+            reset = {
+                "subtract": "reset by subtraction",
+                "to_value": f"reset to {number(d.reset_value)}",
+                "none": "no reset",
+            }[d.reset]
             kind = f"{reset}, fires on v {'≥' if d.compare == '>=' else '>'} θ"
             kinds.append(kind + (f", up to {d.levels} spikes a step" if d.levels > 1 else ""))
     shown = " / ".join(dict.fromkeys(kinds))

@@ -7,10 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-
-from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
-from snncc.target import RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import (
     PreparedPopulation,
@@ -20,6 +16,10 @@ from snncc.targets.fixed_sim.prepare import (
     prepare,
     to_kernel,
 )
+
+from snncc.program.program import Program
+from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
+from snncc.target import RunOptions
 
 Array = np.ndarray
 _GONE = np.zeros(0, np.int32)
@@ -101,7 +101,9 @@ def run_batch(prepared: PreparedProgram, inputs: Array, options: RunOptions) -> 
     shapes = {p.population.name: p.population.shape for p in prepared.populations}
     scores = from_kernel(scores, shapes[readout.population]).reshape(samples, -1)
     return IntegerRecording(
-        {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()} if options.record else {},
+        {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()}
+        if options.record
+        else {},
         {n: from_kernel(np.stack(s.membranes), shapes[n]) for n, s in live.items() if s.membranes},
         scores,
         predict(scores, readout.ties),
@@ -119,7 +121,9 @@ def _begin(p: PreparedPopulation, samples: int, steps: int) -> _Live:
         np.zeros(shape, p.accumulator),
         [],
         [],
-        *(np.zeros(steps, np.int64) for _ in range(3)),
+        np.zeros(steps, np.int64),
+        np.zeros(steps, np.int64),
+        np.zeros(steps, np.int64),
         {q.projection.name: np.zeros(steps, np.int64) for q in p.projections},
     )
 

@@ -44,7 +44,7 @@ def scatter_dense(spikes, weight, fan_out, current):  # type: ignore[no-untyped-
 @njit(nogil=True, cache=True)
 def scatter_conv(spikes, weight, fan_out, current, shape_in, shape_out, stride, padding, dilation):  # type: ignore[no-untyped-def]
     """As :func:`scatter_dense` for a convolution; weight (C, ky, kx, out/groups), shapes (H, W, C)."""
-    rows_in, columns_in, channels = shape_in
+    _, columns_in, channels = shape_in
     rows, columns, outputs = shape_out
     _, ky, kx, per_group = weight.shape
     group_inputs = channels * per_group // outputs
@@ -97,7 +97,7 @@ def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: 
 @njit(nogil=True, cache=True)
 def conv_fan_out(used, shape_in, shape_out, stride, padding, dilation, fan_out):  # type: ignore[no-untyped-def]
     """Synapses with a non-zero weight that leave each source neuron; used (C, ky, kx) counts them by kernel position."""
-    rows_in, columns_in, channels = shape_in
+    _, columns_in, channels = shape_in
     for i in range(fan_out.size):
         c = i % channels
         x = (i // channels) % columns_in

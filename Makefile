@@ -1,0 +1,41 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh clone with nothing but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Lava lives in a folder of its own (see docs/design.md); SNNCC_LAVA points to it.
+export SNNCC_LAVA ?= $(CURDIR)/.lava
+
+.PHONY: demo test lint bench setup clean
+
+setup: $(STAMP) $(SNNCC_LAVA)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .[dev]
+	touch $@
+
+$(SNNCC_LAVA): | $(STAMP)
+	$(BIN)/snncc setup loihi-sim
+
+demo: setup
+	$(BIN)/python docs/demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+# A link tree shows the plug-in folders where they are imported, which type checkers follow.
+lint: $(STAMP)
+	rm -rf .link && mkdir -p .link/snncc
+	ln -s $(CURDIR)/snncc/* .link/snncc/
+	ln -s $(CURDIR)/passes $(CURDIR)/targets $(CURDIR)/models .link/snncc/
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd .link && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p snncc
+
+bench: setup
+	$(BIN)/python -m benchmarks.simulators
+
+clean:
+	rm -rf $(VENV) .lava .link build dist runs .pytest_cache .hypothesis .ruff_cache .mypy_cache *.egg-info
