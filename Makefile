@@ -19,8 +19,15 @@ $(STAMP): pyproject.toml constraints.txt
 $(SNNCC_LAVA): | $(STAMP)
 	$(BIN)/snncc setup loihi-sim
 
+# Two trained networks, both targets, real images: what each printed line means is in README.md.
 demo: setup
-	$(BIN)/python docs/demo.py
+	$(BIN)/snncc models
+	$(BIN)/snncc compile mnist-multi-threshold --target fixed-sim
+	$(BIN)/snncc verify build/mnist-multi-threshold.fixed-sim --data mnist:demo --max-accuracy-drop 0.5
+	$(BIN)/snncc profile build/mnist-multi-threshold.fixed-sim --energy --data mnist:demo
+	$(BIN)/snncc compile mnist-lif --target loihi-sim
+	$(BIN)/snncc verify build/mnist-lif.loihi-sim --data mnist:demo --max-accuracy-drop 0.5
+	$(BIN)/snncc profile build/mnist-lif.loihi-sim --energy --data mnist:demo
 
 test: setup
 	$(BIN)/python -m pytest

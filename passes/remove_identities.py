@@ -20,8 +20,9 @@ class RemoveIdentities:
     1. ``x → Identity → y`` becomes ``x → y`` (dropout is read as an Identity); delays of the two edges add up.
     2. ``x → Scale(1) → y`` likewise.
 
-    Untouched: a Scale(1) right before an output that would then look into a neuron's state; an identity through which two equal edges would coincide (``x → I → y`` beside ``x → y``: the sum of
-    both is 2x, and a graph holds an edge once); it becomes ``Scale(1)``, which a later pass merges as a synapse.
+    Untouched: a Scale(1) right before an output that would then look into a neuron's state; an identity through which two
+    equal edges would coincide (``x → I → y`` beside ``x → y``: the sum of both is 2x, and a graph holds an edge once); it
+    becomes ``Scale(1)``, which a later pass merges as a synapse.
     """
 
     name: ClassVar[str] = "remove-identities"

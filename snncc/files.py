@@ -33,6 +33,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 @contextmanager
 def folder_written_beside(path: Path) -> Iterator[Path]:
     """As :func:`written_beside` for a folder; an older folder there is replaced whole."""
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -42,10 +43,15 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
         yield beside
         if path.exists():
             path.rename(old)
-        beside.rename(path)
+        try:
+            beside.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:
@@ -61,7 +67,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             entry = zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(arrays[name], order="C"), allow_pickle=False)
 
 
 def load_arrays(path: Path, limit: int = MAX_ARCHIVE_BYTES) -> dict[str, np.ndarray]:

@@ -51,7 +51,8 @@ def decode_record(kind: type, item: Any, arrays: Mapping[str, Array], where: str
         if isinstance(entry, dict) and set(entry) == {_ARRAY_KEY}:
             if entry[_ARRAY_KEY] not in arrays:
                 raise ArtifactError(f"{where}: array {entry[_ARRAY_KEY]!r} is missing")
-            made[key] = arrays[entry[_ARRAY_KEY]]
+            array = arrays[entry[_ARRAY_KEY]]
+            made[key] = array.astype(np.int64) if array.dtype.kind in "iu" else array  # small types would overflow later
         else:
             made[key] = tuple(entry) if isinstance(entry, list) else entry
     return kind(**made, **nested)

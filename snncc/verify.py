@@ -25,7 +25,7 @@ Z95 = 1.959964
 
 @dataclass(frozen=True)
 class LayerAgreement:
-    """How far a layer's integer spikes are its float spikes: share of equal cells, and mean spikes per neuron and step."""
+    """How far a layer's integer spikes are its float spikes: share of equal cells, and share that fired."""
 
     layer: str
     spike_agreement: float
@@ -45,7 +45,8 @@ class Gate:
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """What ``snncc verify`` found. Accuracies in 0..1, None without labels; spikes are per inference.
+    """What ``snncc verify`` found. Accuracies in 0..1, None without labels; spikes are per inference, a graded spike
+    counting once.
 
     Attributes:
         drop: float minus integer accuracy; ``drop_interval`` its 95 % interval (normal approximation over pairs).
@@ -157,8 +158,8 @@ class _Tally:
             different = x != y
             self.cells[name] += x.size
             self.equal[name] += x.size - int(np.count_nonzero(different))
-            self.float_spikes[name] += int(np.abs(x).sum())
-            self.integer_spikes[name] += int(np.abs(y).sum())
+            self.float_spikes[name] += int(np.count_nonzero(x))
+            self.integer_spikes[name] += int(np.count_nonzero(y))
             steps = np.flatnonzero(different.reshape(len(x), -1).any(axis=1))
             if steps.size and (self.first is None or (int(steps[0]), position) < self.first[:2]):
                 step = int(steps[0])

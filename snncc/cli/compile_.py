@@ -85,7 +85,7 @@ def _show(made: Compilation, path: Path, folder: Path) -> None:
     from snncc.report import terminal
     from snncc.report.words import describe_graph, describe_proof
 
-    terminal.fact("read", str(path), describe_graph(made.graph))
+    terminal.fact("read", path.name, describe_graph(made.graph))
     folded = [did for name, did in made.steps if name.startswith("fold")]
     if folded:
         terminal.fact("folded", "; ".join(folded))

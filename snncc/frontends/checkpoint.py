@@ -63,7 +63,7 @@ def _check_file(path: Path) -> None:
             start = stream.read(len(ZIP_MAGIC))
         if start != ZIP_MAGIC:
             found = f"it starts with {start.hex()}" if start else "it is empty"
-            raise InputError(f"{path}: is no checkpoint ({found}, not the ZIP mark of torch.save)")
+            raise InputError(f"{path}: is no checkpoint ({found}, not with the ZIP mark of torch.save since 1.6)")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
@@ -164,10 +164,11 @@ def _layer(tensor_name: str) -> str:
     return tensor_name.rpartition(".")[0] or tensor_name
 
 
+SUFFIXES = (".pt", ".pth")
 FRONTEND = Frontend(
     name="checkpoint",
-    suffixes=(".pt", ".pth"),
-    sniff=lambda path, start: start[:4] == ZIP_MAGIC and path.suffix in (".pt", ".pth"),
+    suffixes=SUFFIXES,
+    sniff=lambda path, start: path.suffix.lower() in SUFFIXES,  # a damaged one too, so that the message says what is wrong
     read=lambda path, options: read_checkpoint(path),
     description="zoo checkpoints: architecture and weights in one file of torch.save",
 )

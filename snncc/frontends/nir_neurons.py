@@ -231,6 +231,9 @@ def fingerprint(records: Sequence[NeuronRecord]) -> tuple[str, str] | None:
                 return "spyx", "r = 1 − 1/τ"
             if np.allclose(r, 1.0) and np.all(tau >= 1.0):
                 return "sinabs", "r = 1 and τ counts steps"
+            step = tau * lambert_w(1.0 / r)
+            if "Torch" in record.name or np.allclose(step, float(f"{np.median(step):.1g}"), rtol=1e-5):
+                return "rockpool", "r = τ/dt·exp(−dt/τ) for a round dt"
             if np.allclose(r, 1.0):
                 return "norse", "r = 1 and τ in seconds; SpikingJelly with decay_input writes the same"
     return None

@@ -255,4 +255,5 @@ def settled_output(
 
 def options_of(dialect: Dialect) -> str:
     """The options of a dialect as a command line shows them."""
-    return " ".join(f"[--{key.replace('_', '-')} …]" for key in dialect.options)
+    choices = {"reset": "|".join(dialect.resets), "dt": "SECONDS", "v_min": "NUMBER", "multi_spike": "yes|no|N"}
+    return " ".join(f"[--{key.replace('_', '-')} {choices.get(key, 'yes|no')}]" for key in dialect.options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from snncc.errors import GraphError
@@ -131,7 +132,7 @@ def chain(
 ) -> Graph:
     """The graph in which every node feeds the next one."""
     names = list(nodes)
-    return build_graph(nodes, list(zip(names, names[1:], strict=False)), time_steps, name, origin)
+    return build_graph(nodes, list(pairwise(names)), time_steps, name, origin)
 
 
 def _topological(name: str, nodes: Mapping[str, Node], edges: tuple[Edge, ...]) -> list[str]:

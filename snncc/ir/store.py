@@ -65,7 +65,7 @@ def decode_graph(value: Any, arrays: Mapping[str, Array], where: str) -> Graph:
         raise
     except GraphError as error:
         raise ArtifactError(f"{where}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise ArtifactError(f"{where}: is damaged ({type(error).__name__}: {error})") from error
     return graph
 

@@ -44,8 +44,14 @@ class Artifact:
 
 
 def is_artifact(path: Path) -> bool:
-    """Whether ``path`` is a folder that ``snncc compile`` wrote."""
-    return (path / MANIFEST).is_file() and (path / PROGRAM).is_file()
+    """Whether ``path`` is a folder that ``snncc compile`` wrote, of whatever version."""
+    if not ((path / MANIFEST).is_file() and (path / PROGRAM).is_file()):
+        return False
+    try:
+        manifest = _read_json(path / MANIFEST)
+    except ArtifactError:
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
 def encode_program(program: Program) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -89,7 +95,7 @@ def decode_program(value: Mapping[str, Any], arrays: Mapping[str, np.ndarray], w
         raise
     except GraphError as error:
         raise ArtifactError(f"{where}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise ArtifactError(f"{where}: is damaged ({type(error).__name__}: {error})") from error
     return program
 

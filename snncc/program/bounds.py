@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snncc.program.program import Arithmetic, Population, Program, Projection
+from snncc.program.program import DECAY_ONE, Arithmetic, Population, Program, Projection
 from snncc.program.reference import count_spikes, decay, weigh
 
 Array = np.ndarray
 Interval = tuple[Array, Array]
+WIDEST = 2**50
+"""Bounds stop here: one more bit than any arithmetic profile has, and times a 12-bit decay still below 2^63."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,12 @@ def sum_interval(program: Program, projection: Projection, arriving: Interval) -
 def _bound_population(program: Program, p: Population, emitted: dict[str, Interval]) -> PopulationBounds:
     sums: dict[str, tuple[int, int]] = {}
     low, high = np.zeros(p.shape, np.int64), np.zeros(p.shape, np.int64)
-    delayed = any(q.delay for q in program.incoming(p.name))
     for projection in program.incoming(p.name):
         least, most = sum_interval(program, projection, emitted[projection.source])
+        if projection.delay:  # before its delay has passed a projection brings nothing
+            least, most = np.minimum(least, 0), np.maximum(most, 0)
         sums[projection.name] = (int(least.min()), int(most.max()))
         low, high = low + (least >> projection.shift), high + (most >> projection.shift)
-    if delayed:  # before its delay has passed a projection brings nothing
-        low, high = np.minimum(low, 0), np.maximum(high, 0)
     arriving = (int(low.min()), int(high.max()))
     current, membrane, spikes = _follow(program.arithmetic, p, (low, high), program.time_steps)
     limit = 1 << (program.arithmetic.state_bits - 1)
@@ -140,19 +141,22 @@ def _follow(
     v_low = v_high = np.broadcast_to(p.v_init.astype(np.int64), p.shape)
     n_low = n_high = zero
     widest_u, widest_v, widest_n = (zero, zero), (v_low, v_high), (zero, zero)
-    for _ in range(steps):
+    leakless = bool((p.decay_v == DECAY_ONE).all())
+    for t in range(steps):
         if p.decay_u is None:
             u_low, u_high = injected
         else:
             u_low = decay(u_low, p.decay_u, arithmetic.rounding) + injected[0]
             u_high = decay(u_high, p.decay_u, arithmetic.rounding) + injected[1]
+        u_low, u_high = _readable(u_low, u_high)
         widest_u = (np.minimum(widest_u[0], u_low), np.maximum(widest_u[1], u_high))
         u_low, u_high = _after_current(arithmetic, u_low, u_high)
         if p.decay_timing == "before":
             v_low, v_high = _decayed(arithmetic, p, v_low, v_high)
-        if p.fires and p.reset_timing == "next_step":
-            v_low, v_high = _reset_interval(p, v_low, v_high, n_low, n_high)
-        v_low, v_high = v_low + u_low + p.bias, v_high + u_high + p.bias
+        if p.fires and p.reset_timing == "next_step" and t > 0:
+            late = _fired_interval(p, v_low, v_high) if leakless else _reset_interval(p, v_low, v_high, n_low, n_high)
+            v_low, v_high = late
+        v_low, v_high = _readable(v_low + u_low + p.bias, v_high + u_high + p.bias)
         widest_v = (np.minimum(widest_v[0], v_low), np.maximum(widest_v[1], v_high))
         v_low, v_high = _saturated(arithmetic, v_low), _saturated(arithmetic, v_high)
         if p.v_min is not None:
@@ -161,9 +165,15 @@ def _follow(
         widest_n = (np.minimum(widest_n[0], n_low), np.maximum(widest_n[1], n_high))
         if p.fires and p.reset_timing == "immediate":
             v_low, v_high = _fired_interval(p, v_low, v_high)
+        widest_v = (np.minimum(widest_v[0], v_low), np.maximum(widest_v[1], v_high))  # a reset may lead further away
         if p.decay_timing == "after":
             v_low, v_high = _decayed(arithmetic, p, v_low, v_high)
     return widest_u, widest_v, widest_n
+
+
+def _readable(low: Array, high: Array) -> Interval:
+    """Clipped to 52 bits, beyond every profile's width, so that the proof itself never leaves 64 bits."""
+    return np.clip(low, -WIDEST, WIDEST), np.clip(high, -WIDEST, WIDEST)
 
 
 def _saturated(arithmetic: Arithmetic, x: Array) -> Array:
@@ -172,11 +182,12 @@ def _saturated(arithmetic: Arithmetic, x: Array) -> Array:
 
 
 def _after_current(arithmetic: Arithmetic, low: Array, high: Array) -> Interval:
-    """A current that may wrap can be anything; one that saturates is clipped."""
+    """A current that may wrap can be anything, and more where once is not enough; one that saturates is clipped."""
     limit = 1 << (arithmetic.state_bits - 1)
     if arithmetic.current_overflow == "wrap":
         wraps = (low <= -limit) | (high > limit)
-        return np.where(wraps, -limit + 1, low), np.where(wraps, limit, high)
+        least, most = np.minimum(1 - limit, low + 2 * limit), np.maximum(limit, high - 2 * limit)
+        return np.where(wraps, least, low), np.where(wraps, most, high)
     if arithmetic.current_overflow == "saturate":
         return np.clip(low, 1 - limit, limit - 1), np.clip(high, 1 - limit, limit - 1)
     return low, high

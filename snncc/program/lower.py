@@ -65,7 +65,7 @@ def _whole(name: str, what: str, value: Any) -> Array:
         raise UnsupportedError(f"{name}: {what} is {bad:g}, no whole number; run the quantise pass first")
     if array.size and np.max(np.abs(array)) >= 2.0**53:
         raise UnsupportedError(f"{name}: {what} is {np.max(np.abs(array)):.3g}, beyond 2^53; check the model's scale")
-    return rounded.astype(np.int64)
+    return np.asarray(rounded, np.int64)
 
 
 def _population(name: str, d: Dynamics, shape: Shape, unit: Array) -> Population:

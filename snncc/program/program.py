@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from snncc.errors import GraphError
+from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS
+from snncc.ir.nodes import INPUT_ENCODINGS, READOUTS, TIE_RULES
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -21,8 +23,10 @@ DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS
 """A decay of 4096 keeps everything: 12-bit fixed point, as Loihi's registers (Davies et al. 2018)."""
 
-ROUNDINGS = ("nearest", "floor", "toward_zero")
-OVERFLOWS = ("error", "saturate", "wrap")
+LARGEST_CONSTANT = 2**48
+LARGEST_SUM = 2**44
+LARGEST_LEVELS = DECAY_ONE
+"""Limits of constants, of a projection's sum and of the spikes a step, so that no executor leaves 64 bits on the way."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Arithmetic:
     state_bits: int
 
 
-EXACT = Arithmetic("exact", "nearest", "error", "error", 63)
+EXACT = Arithmetic("exact", "nearest", "error", "error", 51)  # a state times a 12-bit decay fits in 64 bits
 LOIHI = Arithmetic("loihi", "toward_zero", "wrap", "saturate", 24)
 ARITHMETICS = {"exact": EXACT, "loihi": LOIHI}
 
@@ -178,6 +182,9 @@ def check_program(program: Program) -> None:
     names = [program.source.name, *(p.name for p in program.populations)]
     if len(set(names)) != len(names):
         raise GraphError(f"{program.name}: two populations have one name ({', '.join(names)})")
+    projections = [p.name for p in program.projections]
+    if len(set(projections)) != len(projections):
+        raise GraphError(f"{program.name}: two projections have one name ({', '.join(projections)})")
     for population in program.populations:
         check_population(population)
         for projection in program.incoming(population.name):
@@ -193,13 +200,26 @@ def check_program(program: Program) -> None:
     readout = program.readout
     if readout.population not in known - {program.source.name}:
         raise GraphError(f"readout: reads {readout.population!r}, which is no population")
-    if readout.time_weights is not None and len(readout.time_weights) != program.time_steps:
-        raise GraphError(f"readout: has {len(readout.time_weights)} time weights for {program.time_steps} steps")
+    _check_choice("readout", "kind", readout.kind, READOUTS)
+    _check_choice("readout", "ties", readout.ties, TIE_RULES)
+    given = -1 if readout.time_weights is None else len(readout.time_weights)
+    if given != (program.time_steps if readout.kind == "weighted_count" else -1):
+        raise GraphError(f"readout: {readout.kind} with {max(given, 0)} time weights, in {program.time_steps} steps")
+    if readout.kind in ("spike_count", "weighted_count") and not program.population(readout.population).fires:
+        raise GraphError(f"readout: counts spikes of {readout.population}, which never fires")
+
+
+def _check_choice(name: str, what: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
 def _check_source(source: Source) -> None:
     if not source.shape or min(source.shape) < 1 or source.low > source.high:
         raise GraphError(f"{source.name}: shape {source.shape} and range {source.low}..{source.high} make no source")
+    if source.low < -(2**31) or source.high >= 2**31:
+        raise GraphError(f"{source.name}: range {source.low}..{source.high} is beyond 32 bits")
+    _check_choice(source.name, "encoding", source.encoding, INPUT_ENCODINGS)
 
 
 def check_population(population: Population) -> None:
@@ -227,14 +247,20 @@ def check_population(population: Population) -> None:
             fits = False
         if not fits:
             raise GraphError(f"{name}: {what} has shape {value.shape}, which does not broadcast to {population.shape}")
+        if max(int(value.max()), -int(value.min())) >= LARGEST_CONSTANT:
+            raise GraphError(f"{name}: {what} spans {value.min()}..{value.max()}; it must stay within ±{LARGEST_CONSTANT}")
+    _check_choice(name, "compare", population.compare, COMPARES)
+    _check_choice(name, "reset", population.reset, RESETS)
+    _check_choice(name, "reset_timing", population.reset_timing, RESET_TIMINGS)
+    _check_choice(name, "decay_timing", population.decay_timing, DECAY_TIMINGS)
     for what in ("decay_v", "decay_u"):
         value = getattr(population, what)
         if value is not None and (value.min() < 0 or value.max() > DECAY_ONE):
             raise GraphError(f"{name}: {what} is {value.min()}..{value.max()}; it must lie in 0..{DECAY_ONE}")
     if not 0 <= population.guard_bits <= 16:
         raise GraphError(f"{name}: guard_bits is {population.guard_bits}; it must lie in 0..16")
-    if population.levels < 1:
-        raise GraphError(f"{name}: levels is {population.levels}; it must be 1 or more")
+    if not 1 <= population.levels <= LARGEST_LEVELS:
+        raise GraphError(f"{name}: levels is {population.levels}; it must lie in 1..{LARGEST_LEVELS}")
     if population.fires and population.threshold.min() < (0 if population.compare == ">" else 1):
         raise GraphError(f"{name}: threshold is {population.threshold.min()}; a silent neuron would fire")
     if population.fires and population.reset == "subtract" and population.reset_amount.min() < 1:
@@ -251,6 +277,9 @@ def check_projection(program: Program, projection: Projection) -> None:
         raise GraphError(
             f"{name}: shift {projection.shift} must lie in 0..31 and delay {projection.delay} be 0 or more"
         )
+    if min(*projection.stride, *projection.dilation) < 1 or min(projection.padding) < 0:
+        raise GraphError(f"{name}: stride and dilation must be 1 or more, padding 0 or more")
+    _check_choice(name, "kind", projection.kind, ("dense", "conv", "sparse"))
     size_in, size_out = int(np.prod(given)), int(np.prod(wanted))
     if projection.kind == "dense":
         fits = weight.shape == (size_out, size_in)
@@ -263,6 +292,29 @@ def check_projection(program: Program, projection: Projection) -> None:
             fits = index.min() >= 0 and index[0].max() < size_out and index[1].max() < size_in
     if not fits:
         raise GraphError(f"{name}: {projection.kind} weight {weight.shape} does not lead from {given} to {wanted}")
+    _check_sum(program, projection)
+
+
+def _check_sum(program: Program, projection: Projection) -> None:
+    """The weights fit 32 bits, and no sum of the projection can leave :data:`LARGEST_SUM`."""
+    weight, source = projection.weight, program.source
+    if not weight.size:
+        return
+    if projection.kind == "sparse":
+        assert projection.index is not None
+        fan_in = int(np.bincount(projection.index[0]).max())
+    else:
+        fan_in = weight[0].size
+    largest = max(int(weight.max()), -int(weight.min()))
+    if projection.source == source.name:
+        most = max(abs(source.low), abs(source.high))
+    else:
+        most = program.population(projection.source).levels
+    if largest >= 2**31 or largest * most * fan_in >= LARGEST_SUM:
+        raise GraphError(
+            f"{projection.name}: weights reach {largest} over {fan_in} inputs of up to {most}; weights must fit 32 bits "
+            f"and sums stay below {LARGEST_SUM}"
+        )
 
 
 def conv_shape(projection: Projection, given: tuple[int, ...]) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.errors import InputError
+from snncc.errors import InputError, UnsupportedError
 from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection
 
 Array = np.ndarray
@@ -153,7 +153,9 @@ def overflow(name: str, what: str, x: Array, rule: str, bits: int) -> Array:
         wrapped = np.where(x > limit, x - 2 * limit, x)
         return np.where(wrapped <= -limit, x + 2 * limit, wrapped)
     if x.size and max(int(x.max()), -int(x.min())) >= limit:
-        raise OverflowError(f"{name}: the {what} reached {np.abs(x).max()}, beyond {bits} bits")
+        raise UnsupportedError(
+            f"{name}: the {what} reached {np.abs(x).max()}, beyond {bits} bits; use fewer time steps, --bits or --guard-bits"
+        )
     return x
 
 
@@ -207,7 +209,7 @@ def _correlate(projection: Projection, x: Array, weight: Array, shape: tuple[int
         projection.dilation,
         projection.groups,
     )
-    samples, out, rows, columns = shape
+    _, out, rows, columns = shape
     per_group, ky, kx = weight.shape[1:]
     padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
     result = np.zeros(shape, np.int64)

@@ -14,7 +14,7 @@ from snncc.program.reference import IntegerRecording
 from snncc.target import CompileOptions, Finding, RunOptions, Target
 
 LIMITS = {
-    "state_bits": {"value": 62, "source": "64-bit arithmetic of the simulator with room for one step"},
+    "state_bits": {"value": 51, "source": "64-bit arithmetic of the simulator with room for a 12-bit decay"},
     "weight_bits": {"value": 16, "source": "quantise pass"},
 }
 
@@ -28,7 +28,7 @@ def pipeline(options: CompileOptions) -> Sequence[Pass]:
 
 
 def check(program: Program) -> list[Finding]:
-    """Only states beyond 62 bits are too large."""
+    """Only states beyond 51 bits are too large."""
     from snncc.targets.fixed_sim.prepare import MAX_STATE_BITS
 
     from snncc.program.bounds import prove_bounds

@@ -12,7 +12,7 @@ from snncc.program.bounds import prove_bounds
 from snncc.program.program import Population, Program, Projection
 
 Array = np.ndarray
-MAX_STATE_BITS = 62
+MAX_STATE_BITS = 51
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,8 @@ def _population(program: Program, p: Population, accumulator: type) -> PreparedP
 
 def _projection(program: Program, q: Projection) -> PreparedProjection:
     given, wanted = program.shape_of(q.source), program.shape_of(q.target)
-    weight = q.weight.astype(np.int8 if np.abs(q.weight).max(initial=0) <= 127 else np.int32)
+    small = q.weight.min(initial=0) >= -128 and q.weight.max(initial=0) <= 127
+    weight = q.weight.astype(np.int8 if small else np.int32)
     static = program.is_static(q)
     if q.kind == "conv":
         return _conv(q, weight, static, given, wanted)

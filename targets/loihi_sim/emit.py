@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from snncc.errors import UnsupportedError
-from snncc.files import save_arrays
-from snncc.program.artifact import compact, dump_json
+from snncc.files import compact, save_arrays
+from snncc.program.artifact import dump_json
 from snncc.program.bounds import prove_bounds
 from snncc.program.program import Program
 from snncc.targets.loihi_sim.check import check

@@ -1,10 +1,13 @@
 """Run this compiled network on Lava: needs lava-nc 0.10.0 and NumPy, nothing else."""
 
 import argparse
+import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -73,8 +76,23 @@ def run(plan, data, options):  # type: ignore[no-untyped-def]
         return run_direct(plan, data, options.record)
     from snncc_lava.network import Network
 
-    with tempfile.TemporaryDirectory(prefix="snncc-lava-") as scratch:
+    scratch = tempfile.mkdtemp(prefix="snncc-lava-")
+    try:
         return Network(plan, data, Path(scratch), options.record).run()
+    except BaseException:
+        traceback.print_exc()
+        shutil.rmtree(scratch, ignore_errors=True)
+        end_processes()
+        sys.stderr.flush()
+        os._exit(1)  # Lava's own clean-up would wait for ever for Processes that are no more
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def end_processes() -> None:
+    """Kill what Lava started and has not stopped."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def write(path: Path, result) -> None:  # type: ignore[no-untyped-def]

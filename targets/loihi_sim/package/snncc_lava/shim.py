@@ -1,7 +1,11 @@
-"""lava-nc 0.10.0 declares Python < 3.11. One of its dataclasses uses another as a default value, which Python 3.11
-refuses unless that other is hashable; making it so is all that is needed."""
+"""lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2; these two mends are all that newer ones need.
+
+- One of its dataclasses uses another as a default value, which Python 3.11 refuses unless that other is hashable.
+- Its ReshapePort names an argument of ``np.reshape`` that NumPy has since taken away.
+"""
 
 import dataclasses
+import functools
 import importlib
 import logging
 import sys
@@ -11,11 +15,12 @@ _UNHASHABLE = "ByteEncoder"  # in lava.magma.compiler.var_model
 
 
 def prepare_lava() -> None:
-    """Make ``import lava`` work on this Python, and keep it quiet. Call it before the first import of Lava."""
+    """Make ``import lava`` work on this Python and this NumPy, and keep it quiet. Call it before Lava's first import."""
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="Cannot import module")
     if sys.version_info >= (3, 11):
         _import_with_hashable_dataclass()
+    _mend_reshape()
 
 
 def _import_with_hashable_dataclass() -> None:
@@ -33,3 +38,13 @@ def _import_with_hashable_dataclass() -> None:
         importlib.import_module("lava.magma.compiler.var_model")
     finally:
         dataclasses.dataclass = original
+
+
+def _mend_reshape() -> None:
+    port = importlib.import_module("lava.magma.core.process.ports.ports").ReshapePort
+    port.get_transform_func_fwd = lambda self: functools.partial(_reshape, shape=self.shape)
+    port.get_transform_func_bwd = lambda self: functools.partial(_reshape, shape=self.old_shape)
+
+
+def _reshape(data, shape):  # type: ignore[no-untyped-def]
+    return data.reshape(shape)
