@@ -7,6 +7,7 @@ whatever it says. The same seed gives the same weights on the same machine with 
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -150,8 +151,9 @@ def _optimiser(
     others = [p for p in network.parameters() if p.dim() <= 1]
     groups = [{"params": weights, "weight_decay": how.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=how.learning_rate)
+    steps = max(batches + 1, math.ceil(2 / how.warm_up))  # the rise needs a step of its own, in however short a run
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=how.learning_rate, total_steps=batches + 1, pct_start=how.warm_up
+        optimiser, max_lr=how.learning_rate, total_steps=steps, pct_start=how.warm_up
     )
     return optimiser, schedule
 

@@ -103,11 +103,12 @@ def _add_synapse(
         )
     weighted = [n for n in way if isinstance(graph.nodes[n], SYNAPSES)]
     name = weighted[-1] if weighted else f"{source}→{target}"
-    name = unused_name(name, {*nodes, *graph.nodes} - (set(way) - set(nodes)))
+    taken = {*nodes, *graph.nodes} - (set(way) - set(nodes))
+    name = unused_name(name, taken)
     nodes[name] = node
     start = source
     if isinstance(node, Dense) and len(given) > 1:
-        start = unused_name(f"{name}.flatten", {*nodes, *graph.nodes})
+        start = unused_name(f"{name}.flatten", {*taken, name})
         nodes[start] = Flatten()
         edges.append(Edge(source, start, delay))
         delay = 0

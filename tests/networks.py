@@ -92,7 +92,7 @@ def dynamics(draw: Any, shape: Shape, grid: Grid = REAL, fires: bool | None = No
         membrane_decay=among(grid.decays),
         current_decay=among(grid.decays) if draw(st.booleans()) else None,
         current_bias=number(-2, 2) if draw(st.booleans()) else 0.0,
-        input_gain=among(tuple(g for g in grid.gains if g > 0 or not last)) if not last else 1.0,
+        input_gain=among(grid.gains) if not last else draw(st.sampled_from(tuple(g for g in grid.gains if g > 0))),
         bias=number(-3, 6),
         levels=draw(st.integers(1, 4)),
         signed=draw(st.booleans()),
@@ -201,14 +201,15 @@ class Net:
         delay, shape = self.draw(st.integers(1, 2)), self.shapes[name]
         way = [name]
         if len(shape) == 1:
-            self.nodes[f"{name}-back"] = Dense(self.weight(*shape, *shape) * 0.5 if not self.grid.full else self.weight(*shape, *shape))
+            self.nodes[f"{name}-back"] = Dense(self.weight(*shape, *shape))
             way.append(f"{name}-back")
         elif self.maybe() and len(shape) == 3:
             self.nodes[f"{name}-back"] = Conv2d(self.weight(shape[0], shape[0], 1, 1))
             way.append(f"{name}-back")
-        self.edges.append(Edge(name, way[-1] if len(way) > 1 else name, delay))
+        before = self.maybe() or len(way) == 1
+        self.edges.append(Edge(name, way[-1], delay if before else 0))
         if len(way) > 1:
-            self.edges.append(Edge(way[-1], name))
+            self.edges.append(Edge(way[-1], name, 0 if before else delay))
 
 
 def finish(net: Net, last: str, steps: int) -> Graph:
@@ -249,7 +250,7 @@ def graphs(draw: Any, grid: Grid = REAL) -> Graph:
                 last = net.neuron("n3", net.conv("c3", last, 2), fires=True)
     if len(shape) == 1 or net.maybe():
         last = net.decorate("d1", net.dense("d1", last, draw(st.integers(1, 4))))
-        if net.maybe():
+        if draw(st.integers(0, 3)) > 0:
             last = net.neuron("n4", last, last=True)
     if not isinstance(net.nodes[last], Neuron) and net.nodes[last] is net.nodes.get("input"):
         last = net.neuron("n5", last, last=True)

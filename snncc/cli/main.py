@@ -56,9 +56,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point: errors of :class:`SnnccError` become one message and exit code 2."""
     try:
-        cli(prog_name="snncc", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        sys.exit(cli(prog_name="snncc", standalone_mode=False) or 0)  # the code that a verb's Exit carries
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

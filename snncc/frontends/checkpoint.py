@@ -168,7 +168,9 @@ SUFFIXES = (".pt", ".pth")
 FRONTEND = Frontend(
     name="checkpoint",
     suffixes=SUFFIXES,
-    sniff=lambda path, start: path.suffix.lower() in SUFFIXES,  # a damaged one too, so that the message says what is wrong
+    sniff=lambda path, start: (
+        path.suffix.lower() in SUFFIXES
+    ),  # a damaged one too, so that the message says what is wrong
     read=lambda path, options: read_checkpoint(path),
     description="zoo checkpoints: architecture and weights in one file of torch.save",
 )

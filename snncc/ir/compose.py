@@ -40,8 +40,9 @@ def without_bias(node: Node) -> Node:
 
 
 def compose(name: str, first: Node, second: Node, given: Shape) -> Node:
-    """A node equal to ``second(first(x))`` for ``x`` of shape ``given``, offsets left out."""
-    middle = node_shape(name, first, given)
+    """A node equal to ``second(first(x))`` for ``x`` of shape ``given``, offsets left out. A Dense that comes out of it, or
+    goes in as ``first``, takes ``x`` flattened."""
+    middle = (len(first.weight),) if isinstance(first, Dense) else node_shape(name, first, given)
     first, second = without_bias(_channelwise(first, given)), without_bias(_channelwise(second, middle))
     for trivial, other in ((first, second), (second, first)):
         if isinstance(trivial, Identity):

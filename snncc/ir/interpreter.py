@@ -48,7 +48,9 @@ def check_input(name: str, node: Input, inputs: Array, time_steps: int) -> None:
         raise InputError(f"{name}: the data has shape {inputs.shape}; the network takes {_shown(wanted)}")
     if not np.issubdtype(inputs.dtype, np.integer):
         raise InputError(f"{name}: the data holds {inputs.dtype}; whole numbers {node.low}..{node.high} are needed")
-    if inputs.size and (inputs.min() < node.low or inputs.max() > node.high):
+    if not inputs.size:
+        raise InputError(f"{name}: the data holds no samples")
+    if inputs.min() < node.low or inputs.max() > node.high:
         raise InputError(
             f"{name}: the data spans {inputs.min()}..{inputs.max()}; the input takes {node.low}..{node.high}"
         )

@@ -38,17 +38,12 @@ MAX_ELEMENTS = 2**31
 def infer_shapes(graph: Graph) -> dict[str, Shape]:
     """Output shape of every node. Raises :class:`GraphError` naming the node whose inputs do not fit."""
     shapes: dict[str, Shape] = {}
-    for name, node in graph.nodes.items():
-        known = [(e, shapes[e.source]) for e in graph.incoming(name) if e.source in shapes]
-        inputs = {shape for _, shape in known}
-        if len(inputs) > 1:
-            listed = ", ".join(f"{e.source} {shape}" for e, shape in known)
-            raise GraphError(f"{name}: its inputs have different shapes ({listed}); edges into one node add up")
-        if not inputs and not isinstance(node, Input):
-            raise GraphError(f"{name}: all its inputs come from a loop; its shape cannot be known")
-        shapes[name] = node_shape(name, node, inputs.pop() if inputs else ())
-        if int(np.prod(shapes[name], dtype=object)) > MAX_ELEMENTS:
-            raise GraphError(f"{name}: has shape {shapes[name]}, more than {MAX_ELEMENTS} elements")
+    pending = list(graph.nodes)
+    while pending:  # a layer behind a delayed edge stands before its source in the order: a second round knows it
+        ready = [name for name in pending if _infer(name, graph, shapes)]
+        if not ready:
+            raise GraphError(f"{', '.join(pending)}: all inputs come from a loop; the shapes cannot be known")
+        pending = [name for name in pending if name not in shapes]
     _time_weights(graph)
     for edge in graph.edges:
         into = input_shape(edge.target, graph, shapes)
@@ -56,7 +51,23 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
             raise GraphError(
                 f"{edge.target}: the recurrent edge from {edge.source} brings shape {shapes[edge.source]}, not {into}"
             )
-    return shapes
+    return {name: shapes[name] for name in graph.nodes}
+
+
+def _infer(name: str, graph: Graph, shapes: dict[str, Shape]) -> bool:
+    """Put the shape of ``name`` into ``shapes`` if that of any of its inputs is there; whether it was."""
+    node = graph.nodes[name]
+    known = [(e, shapes[e.source]) for e in graph.incoming(name) if e.source in shapes]
+    inputs = {shape for _, shape in known}
+    if len(inputs) > 1:
+        listed = ", ".join(f"{e.source} {shape}" for e, shape in known)
+        raise GraphError(f"{name}: its inputs have different shapes ({listed}); edges into one node add up")
+    if not inputs and not isinstance(node, Input):
+        return False
+    shapes[name] = node_shape(name, node, inputs.pop() if inputs else ())
+    if int(np.prod(shapes[name], dtype=object)) > MAX_ELEMENTS:
+        raise GraphError(f"{name}: has shape {shapes[name]}, more than {MAX_ELEMENTS} elements")
+    return True
 
 
 def input_shape(name: str, graph: Graph, shapes: Mapping[str, Shape]) -> Shape:

@@ -149,7 +149,7 @@ def _follow(
             u_low = decay(u_low, p.decay_u, arithmetic.rounding) + injected[0]
             u_high = decay(u_high, p.decay_u, arithmetic.rounding) + injected[1]
         u_low, u_high = _readable(u_low, u_high)
-        widest_u = (np.minimum(widest_u[0], u_low), np.maximum(widest_u[1], u_high))
+        widest_u = _wider(widest_u, u_low, u_high)
         u_low, u_high = _after_current(arithmetic, u_low, u_high)
         if p.decay_timing == "before":
             v_low, v_high = _decayed(arithmetic, p, v_low, v_high)
@@ -157,18 +157,23 @@ def _follow(
             late = _fired_interval(p, v_low, v_high) if leakless else _reset_interval(p, v_low, v_high, n_low, n_high)
             v_low, v_high = late
         v_low, v_high = _readable(v_low + u_low + p.bias, v_high + u_high + p.bias)
-        widest_v = (np.minimum(widest_v[0], v_low), np.maximum(widest_v[1], v_high))
+        widest_v = _wider(widest_v, v_low, v_high)
         v_low, v_high = _saturated(arithmetic, v_low), _saturated(arithmetic, v_high)
         if p.v_min is not None:
             v_low, v_high = np.maximum(v_low, p.v_min), np.maximum(v_high, p.v_min)
         n_low, n_high = _spike_interval(p, v_low, v_high)
-        widest_n = (np.minimum(widest_n[0], n_low), np.maximum(widest_n[1], n_high))
+        widest_n = _wider(widest_n, n_low, n_high)
         if p.fires and p.reset_timing == "immediate":
             v_low, v_high = _fired_interval(p, v_low, v_high)
-        widest_v = (np.minimum(widest_v[0], v_low), np.maximum(widest_v[1], v_high))  # a reset may lead further away
+        widest_v = _wider(widest_v, v_low, v_high)  # a reset may lead further away
         if p.decay_timing == "after":
             v_low, v_high = _decayed(arithmetic, p, v_low, v_high)
+            widest_v = _wider(widest_v, v_low, v_high)
     return widest_u, widest_v, widest_n
+
+
+def _wider(interval: Interval, low: Array, high: Array) -> Interval:
+    return np.minimum(interval[0], low), np.maximum(interval[1], high)
 
 
 def _readable(low: Array, high: Array) -> Interval:

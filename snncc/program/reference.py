@@ -260,7 +260,9 @@ def check_inputs(program: Program, inputs: Array) -> None:
         raise InputError(f"{source.name}: the data has {inputs.shape[0]} steps; the program runs {program.time_steps}")
     if not np.issubdtype(inputs.dtype, np.integer):
         raise InputError(f"{source.name}: the data holds {inputs.dtype}; whole numbers are needed")
-    if inputs.size and (inputs.min() < source.low or inputs.max() > source.high):
+    if not inputs.size:
+        raise InputError(f"{source.name}: the data holds no samples")
+    if inputs.min() < source.low or inputs.max() > source.high:
         raise InputError(
             f"{source.name}: the data spans {inputs.min()}..{inputs.max()}, beyond {source.low}..{source.high}"
         )

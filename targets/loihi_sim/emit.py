@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from snncc.errors import UnsupportedError
-from snncc.files import compact, save_arrays
-from snncc.program.artifact import dump_json
+from snncc.files import save_arrays
+from snncc.program.artifact import PROGRAM, WEIGHTS, encode_program
 from snncc.program.bounds import prove_bounds
 from snncc.program.program import Program
+from snncc.records import compact, dump_json
 from snncc.targets.loihi_sim.check import check
 from snncc.targets.loihi_sim.placement import Placement, place
 from snncc.targets.loihi_sim.registers import LifRegisters
@@ -46,6 +47,15 @@ def emit(program: Program, folder: Path) -> list[str]:
     save_arrays(folder / REGISTERS, arrays)
     (folder / README).write_text(_readme(program, placement), encoding="utf-8")
     return [*names, PLACEMENT, REGISTERS, README]
+
+
+def write_package(program: Program, folder: Path) -> Path:
+    """A folder that runs on its own: ``program.json``, ``weights.npz`` and the package; for a Program not compiled to disk."""
+    emit(program, folder)
+    value, arrays = encode_program(program)
+    (folder / PROGRAM).write_text(dump_json(value), encoding="utf-8")
+    save_arrays(folder / WEIGHTS, arrays)
+    return folder
 
 
 def encode_placement(placement: Placement) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -67,7 +67,9 @@ def assert_same(path: Path, inputs: np.ndarray) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(neuron_fields, st.integers(0, 2**31 - 1), st.integers(0, 1))
-def test_random_nets_agree_with_the_interpreter(tmp_path: Path, neuron: dict[str, Any], seed: int, padding: int) -> None:
+def test_random_nets_agree_with_the_interpreter(
+    tmp_path: Path, neuron: dict[str, Any], seed: int, padding: int
+) -> None:
     torch.manual_seed(seed)
     description = convolutional("random", "3C3-P2-4C3-12-5", 4, neuron, (2, 10, 10), padding, dropout=0.5)
     network = lively(SpikingNetwork(description))

@@ -83,7 +83,7 @@ def test_static_current_is_the_same_at_every_step() -> None:
 def test_surrogate_bumps_have_area_one_and_peak_at_the_threshold(kind: Any, width: float) -> None:
     x = torch.linspace(-20, 20, 40001, dtype=torch.float64)
     height = bump(Surrogate(kind, width), x)
-    assert float(torch.trapezoid(height, x)) == pytest.approx(1, abs=1e-3)
+    assert float(torch.trapezoid(height, x)) == pytest.approx(1, abs=5e-3)
     assert float(height.max()) == pytest.approx(float(bump(Surrogate(kind, width), torch.zeros(1))), abs=1e-6)
 
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # this folder stays as it was compiled
 HERE = Path(__file__).resolve().parent
 
 

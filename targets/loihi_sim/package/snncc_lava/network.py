@@ -79,7 +79,7 @@ class Network:
         if place.process == "neuron":
             reads = plan.readout["kind"] if plan.readout["population"] == name else ""
             return Neuron(neurons=neurons, offset=place.offset, period=plan.time_steps, reads=reads)
-        registers = {key: _register(value, neurons.shape) for key, value in (place.registers or {}).items()}
+        registers = {key: register(value, neurons.shape) for key, value in (place.registers or {}).items()}
         # Lava counts steps from 1 and resets before it integrates.
         return LIFReset(
             shape=shape, reset_interval=plan.time_steps, reset_offset=place.offset + 1, name=name, **registers
@@ -179,9 +179,9 @@ def stock_dense_weights(weights: Weights, source_shape: tuple[int, ...]) -> np.n
 
 
 def stock_conv(weights: Weights, source_shape: tuple[int, ...], message_bits: int) -> Conv:
-    """Lava's Conv: a true convolution over (W, H, C), so kernels are flipped and turned."""
+    """Lava's Conv over (W, H, C)."""
     return Conv(
-        weight=np.ascontiguousarray(weights.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)),
+        weight=conv_weight(weights),
         input_shape=lava_shape(source_shape),
         padding=weights.padding[::-1],
         stride=weights.stride[::-1],
@@ -191,12 +191,17 @@ def stock_conv(weights: Weights, source_shape: tuple[int, ...], message_bits: in
     )
 
 
+def conv_weight(weights: Weights) -> np.ndarray:
+    """Kernels for Lava's Conv, (out, kx, ky, in): a true convolution over (W, H, C), so flipped and turned."""
+    return np.ascontiguousarray(weights.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
+
+
 def batches(data: np.ndarray, size: int = 64) -> list:
     """Samples in parts, so that their convolutions fit in memory."""
     return [data[start : start + size].astype(np.int64) for start in range(0, len(data), size)]
 
 
-def _register(value: object, shape: tuple[int, ...]) -> object:
+def register(value: object, shape: tuple[int, ...]) -> object:
     """A register's value in Lava's order: a number for the whole population, or one a neuron."""
     array = np.asarray(value)
     return int(array) if array.ndim == 0 else np.ascontiguousarray(turned(np.broadcast_to(array, shape), shape))

@@ -1,0 +1,103 @@
+"""fixed-sim against the golden interpreter: every spike, membrane, score and counter, bit for bit."""
+
+from __future__ import annotations
+
+import integer_networks
+import networks
+import numpy as np
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from snncc.errors import InputError
+from snncc.program import reference
+from snncc.program.program import EXACT, LOIHI, Program, check_program
+from snncc.program.reference import IntegerRecording, run_reference
+from snncc.target import RunOptions
+from snncc.targets.fixed_sim.engine import run
+
+batches = st.sampled_from((1, 2, 5))
+
+
+def assert_equal(expected: IntegerRecording, actual: IntegerRecording, recorded: bool = True) -> None:
+    """All that a run leaves behind is the same; without recording, no spikes and membranes."""
+    assert actual.samples == expected.samples
+    np.testing.assert_array_equal(actual.scores, expected.scores)
+    np.testing.assert_array_equal(actual.predictions, expected.predictions)
+    for kind in ("spikes", "membranes"):
+        theirs, ours = getattr(expected, kind), getattr(actual, kind)
+        assert list(ours) == (list(theirs) if recorded else [])
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=f"{kind} of {name}")
+    for name, counts in expected.counts.items():
+        ours = actual.counts[name]
+        for kind in ("updates", "active", "spikes"):
+            np.testing.assert_array_equal(getattr(ours, kind), getattr(counts, kind), err_msg=f"{kind} of {name}")
+        assert ours.synaptic_operations.keys() == counts.synaptic_operations.keys()
+        for projection, operations in counts.synaptic_operations.items():
+            np.testing.assert_array_equal(ours.synaptic_operations[projection], operations, err_msg=projection)
+
+
+def check_against_reference(program: Program, seed: int, batch: int) -> IntegerRecording:
+    check_program(program)
+    data = integer_networks.data_for(program, seed)
+    expected = run_reference(program, data)
+    assert_equal(expected, run(program, data, RunOptions(record=True, batch=batch)))
+    assert_equal(expected, run(program, data, RunOptions(record=False, batch=batch)), recorded=False)
+    return expected
+
+
+@settings(max_examples=120)
+@given(integer_networks.programs(EXACT), networks.seeds, batches)
+def test_equals_the_reference_in_exact_arithmetic(program: Program, seed: int, batch: int) -> None:
+    check_against_reference(program, seed, batch)
+
+
+WRAPPED, SATURATED = "a current wrapped", "a membrane saturated"
+
+
+@settings(max_examples=120)
+@given(integer_networks.programs(LOIHI), networks.seeds, batches)
+def test_equals_the_reference_in_loihi_arithmetic(program: Program, seed: int, batch: int) -> None:
+    check_against_reference(program, seed, batch)
+
+
+def test_loihi_examples_really_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The random networks reach the rules they are meant to test: both overflows, both signs."""
+    seen: set[tuple[str, bool]] = set()
+    plain = reference.overflow
+
+    def watched(name: str, what: str, x: np.ndarray, rule: str, bits: int) -> np.ndarray:
+        seen.update((rule, bool(sign > 0)) for sign in np.sign(x[plain(name, what, x, rule, bits) != x]))
+        return plain(name, what, x, rule, bits)
+
+    monkeypatch.setattr(reference, "overflow", watched)
+
+    @settings(max_examples=60)
+    @given(integer_networks.programs(LOIHI), networks.seeds)
+    def look(program: Program, seed: int) -> None:
+        recording = run_reference(program, integer_networks.data_for(program, seed))
+        event(f"spikes: {any(s.any() for s in recording.spikes.values())}")
+
+    look()
+    assert seen == {("wrap", True), ("wrap", False), ("saturate", True), ("saturate", False)}
+
+
+@pytest.mark.parametrize("what", ["float", "range", "shape", "steps", "empty"])
+def test_refuses_data_that_does_not_fit(what: str) -> None:
+    @settings(max_examples=5)
+    @given(integer_networks.programs(EXACT))
+    def refuse(program: Program) -> None:
+        data = integer_networks.data_for(program, 0)
+        bad = {
+            "float": data.astype(np.float32),
+            "range": np.full_like(data, program.source.high + 1),
+            "shape": data[..., None],
+            "steps": data[:, :-1] if program.source.encoding == "static" else data[:-1],
+            "empty": data[:0] if program.source.encoding == "static" else data[:, :0],
+        }[what]
+        for execute in (run, run_reference):
+            with pytest.raises(InputError, match="input: the data"):
+                execute(program, bad)
+
+    refuse()
