@@ -6,11 +6,13 @@ for equality. Structure is drawn by hypothesis (it shrinks), the many numbers by
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS, Dynamics
@@ -38,6 +40,11 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 seeds = st.integers(0, 2**32 - 1)
+
+
+def examples(count: int) -> settings:
+    """A test draws ``count`` examples, times ``SNNCC_EXAMPLES``."""
+    return settings(max_examples=count * int(os.environ.get("SNNCC_EXAMPLES", "1")))
 
 
 @dataclass(frozen=True)

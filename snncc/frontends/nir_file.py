@@ -9,6 +9,7 @@ in ``/snncc`` (see :mod:`snncc.frontends.nir_metadata`), where other readers do 
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ Array = np.ndarray
 Parameter = Array | str
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP_SIGNATURE = b"GCOL\x01\x00\x00\x00"
+HEAP_HEADER = 16
+"""Bytes before the first object of a global heap, and before the data of each object."""
 MAX_BYTES = 2 * 2**30
 """All arrays of a file together, uncompressed."""
 MAX_NODES = 4_096
@@ -61,6 +65,7 @@ def read_container(path: Path) -> RawFile:
     head = _first_bytes(path)
     if not head.startswith(HDF5_SIGNATURE):
         raise InputError(f"{path.name}: is no HDF5 file (begins with {head!r}), so it is no NIR file; check the path")
+    _check_text_heaps(path)
     import h5py
 
     try:
@@ -83,6 +88,26 @@ def _first_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
+
+
+def _check_text_heaps(path: Path) -> None:
+    """Walk the global heaps, where HDF5 keeps texts, as the HDF5 library will: an object whose size does not lead forward
+    makes the library loop for ever (it does not check this itself). Layout: HDF5 File Format Specification, III.E."""
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path.name}: has {path.stat().st_size:,} bytes; the limit is {MAX_BYTES:,}")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = content.find(HEAP_SIGNATURE)
+        while start >= 0:
+            size = int.from_bytes(content[start + 8 : start + 16], "little")
+            place, end = start + HEAP_HEADER, min(start + size, len(content))
+            while place + HEAP_HEADER <= end:
+                used = int.from_bytes(content[place : place + 2], "little") > 0
+                length = int.from_bytes(content[place + 8 : place + 16], "little")
+                step = HEAP_HEADER + (length + 7) // 8 * 8 if used else length
+                if step < HEAP_HEADER or place + step > end:
+                    raise InputError(f"{path.name}: the HDF5 file is damaged (heap object at byte {place}); export it again")
+                place += step
+            start = content.find(HEAP_SIGNATURE, start + 1)
 
 
 class _Reader:

@@ -180,7 +180,8 @@ def _decay(record: NeuronRecord, key: str, tau: Array, dt: Array, reading: Readi
     if np.any(tau <= 0):
         raise InputError(f"{record.name}: {key} is {float(np.min(tau)):g}; a time constant must be above 0")
     tau = tau / dt if reading.tau_scaled else tau
-    ratio = dt / tau
+    with np.errstate(over="ignore"):
+        ratio = dt / tau
     if reading.dialect.decay == "exponential":
         return np.exp(-ratio), -np.expm1(-ratio)
     if np.any(ratio > 1 + SNAP):

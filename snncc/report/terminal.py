@@ -15,7 +15,7 @@ Row = Sequence[str]
 
 def fact(label: str, *values: str) -> None:
     """One line: a label and what there is to say."""
-    click.secho(f" {label:<11}", fg="cyan", nl=False)
+    click.secho(f" {label:<10} ", fg="cyan", nl=False)
     click.echo("   ".join(values))
 
 

@@ -43,23 +43,33 @@ def _arithmetic(program: Program, placement: Placement, bounds: Bounds) -> Itera
 def _ends(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
     if program.source.encoding not in ENCODINGS:
         yield Finding(
-            program.source.name, "input encoding", program.source.encoding, ", ".join(ENCODINGS), "use one of these encodings"
+            program.source.name,
+            "input encoding",
+            program.source.encoding,
+            ", ".join(ENCODINGS),
+            "use one of these encodings",
         )
     if program.readout.kind not in READOUTS:
-        yield Finding(program.readout.population, "readout", program.readout.kind, ", ".join(READOUTS), "use one of these")
+        yield Finding(
+            program.readout.population, "readout", program.readout.kind, ", ".join(READOUTS), "use one of these"
+        )
 
 
 def _weights(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
     for p in program.projections:
         if not weight_range_fits(p):
             actual = f"{int(p.weight.min())}..{int(p.weight.max())}"
-            yield Finding(p.name, "weights", actual, f"{WEIGHT_LOW}..{WEIGHT_HIGH}", "quantise to 8 bits (--bits 8) or fewer")
+            yield Finding(
+                p.name, "weights", actual, f"{WEIGHT_LOW}..{WEIGHT_HIGH}", "quantise to 8 bits (--bits 8) or fewer"
+            )
 
 
 def _guard_bits(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
     for p in program.populations:
         if p.guard_bits != GUARD_BITS:
-            yield Finding(p.name, "guard bits", str(p.guard_bits), str(GUARD_BITS), f"compile with {GUARD_BITS} guard bits")
+            yield Finding(
+                p.name, "guard bits", str(p.guard_bits), str(GUARD_BITS), f"compile with {GUARD_BITS} guard bits"
+            )
 
 
 def _thresholds(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
@@ -92,7 +102,9 @@ def _payloads(program: Program, placement: Placement, bounds: Bounds) -> Iterato
     for name in (program.source.name, *(p.name for p in program.populations)):
         low, high = spike_range(program, name, bounds)
         if max(-low, high) > PAYLOAD_HIGH:
-            yield Finding(name, "graded spike", f"{low}..{high}", f"±{PAYLOAD_HIGH}", "scale the input or the levels down")
+            yield Finding(
+                name, "graded spike", f"{low}..{high}", f"±{PAYLOAD_HIGH}", "scale the input or the levels down"
+            )
 
 
 def _sums(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:

@@ -184,4 +184,4 @@ def _repeated(p: Projection) -> bool:
 
 def weight_range_fits(p: Projection) -> bool:
     """Whether all weights are signed 8-bit numbers."""
-    return not p.weight.size or (WEIGHT_LOW <= int(p.weight.min()) and int(p.weight.max()) <= WEIGHT_HIGH)
+    return not p.weight.size or (int(p.weight.min()) >= WEIGHT_LOW and int(p.weight.max()) <= WEIGHT_HIGH)

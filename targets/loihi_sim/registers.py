@@ -46,7 +46,9 @@ def lif_registers(population: Population) -> LifRegisters:
     memoryless = np.asarray(DECAY_REGISTER_HIGH)
     return LifRegisters(
         vth=_uniform(_last_silent(population) >> GUARD_BITS),
-        du=memoryless if population.decay_u is None else _uniform(DECAY_REGISTER_HIGH - population.decay_u.astype(np.int64)),
+        du=memoryless
+        if population.decay_u is None
+        else _uniform(DECAY_REGISTER_HIGH - population.decay_u.astype(np.int64)),
         dv=_uniform(DECAY_ONE - population.decay_v.astype(np.int64)),
         bias_mant=_uniform(mantissa),
         bias_exp=_uniform(exponent),

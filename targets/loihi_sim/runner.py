@@ -16,7 +16,10 @@ import numpy as np
 
 from snncc.errors import TargetError
 from snncc.files import load_arrays
-from snncc.targets.loihi_sim.emit import RUN
+from snncc.program.program import Program
+from snncc.program.reference import IntegerRecording, check_inputs
+from snncc.target import RunOptions
+from snncc.targets.loihi_sim.emit import RUN, write_package
 from snncc.targets.loihi_sim.setup import LavaInstall, clean_environment, require_lava
 
 Array = np.ndarray
@@ -37,8 +40,34 @@ class LavaResult:
     seconds: float
 
 
+def run_program(
+    program: Program, folder: Path | None, inputs: Array, options: RunOptions, direct: bool = False
+) -> IntegerRecording:
+    """Run a Program in Lava: from its compiled folder, or from one made for the occasion. Lava counts no events: ``counts``
+    is empty. Raises as :func:`run_lava` does, and :class:`snncc.errors.InputError` where the data does not fit."""
+    check_inputs(program, inputs)
+    if options.progress:
+        options.progress(0, inputs.shape[_sample_axis(program)])
+    with tempfile.TemporaryDirectory(prefix="snncc-lava-") as made:
+        where = write_package(program, Path(made)) if folder is None else folder
+        result = run_lava(where, inputs, options.timeout_s, options.record, direct)
+    samples = len(result.scores)
+    if options.progress:
+        options.progress(samples, samples)
+    return IntegerRecording(result.spikes, result.membranes, result.scores, result.predictions, {}, samples)
+
+
+def _sample_axis(program: Program) -> int:
+    return 0 if program.source.encoding == "static" else 1
+
+
 def run_lava(
-    folder: Path, inputs: Array, timeout_s: float, record: bool = False, direct: bool = False, lava: LavaInstall | None = None
+    folder: Path,
+    inputs: Array,
+    timeout_s: float,
+    record: bool = False,
+    direct: bool = False,
+    lava: LavaInstall | None = None,
 ) -> LavaResult:
     """Run a compiled folder's ``run.py`` on whole numbers, (N, *shape) where the source is static, else (T, N, *shape).
 
@@ -73,7 +102,12 @@ def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 def _run(command: list[str], environment: Mapping[str, str], timeout_s: float, output: IO[bytes]) -> None:
     """Run in a session of its own; whatever happens, nothing of it is left behind."""
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(environment), start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        start_new_session=True,
     )
     try:
         code = process.wait(timeout=timeout_s)

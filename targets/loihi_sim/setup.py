@@ -69,7 +69,9 @@ def require_lava() -> LavaInstall:
             f"or point {FOLDER_VARIABLE} at an environment that has {LAVA}"
         )
     if found.version != LAVA_VERSION:
-        raise TargetError(f"loihi-sim: {found.folder} holds lava-nc {found.version}; {LAVA_VERSION} is needed: run `{SETUP_COMMAND}`")
+        raise TargetError(
+            f"loihi-sim: {found.folder} holds lava-nc {found.version}; {LAVA_VERSION} is needed: run `{SETUP_COMMAND}`"
+        )
     return found
 
 

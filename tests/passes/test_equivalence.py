@@ -7,7 +7,7 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from snncc.errors import UnsupportedError
 from snncc.ir.graph import Graph, readout_neuron
@@ -57,7 +57,7 @@ def assert_same(before: Recording, after: Recording, divided_by: float) -> None:
     np.testing.assert_array_equal(after.predictions, before.predictions)
 
 
-@settings(max_examples=150)
+@networks.examples(150)
 @given(networks.graphs(), networks.seeds)
 def test_every_float_pass_keeps_every_spike(graph: Graph, seed: int) -> None:
     data = networks.data_for(graph, seed)
@@ -78,6 +78,7 @@ def test_every_float_pass_keeps_every_spike(graph: Graph, seed: int) -> None:
         assert PROPERTIES[name](graph) == []
 
 
+@networks.examples(40)
 @given(networks.graphs(), networks.seeds)
 def test_float_passes_change_nothing_the_second_time(graph: Graph, seed: int) -> None:
     assume(refusal(graph) is None)

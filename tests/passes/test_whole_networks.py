@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networks
 import numpy as np
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import run_graph
@@ -49,17 +49,19 @@ def assert_exact(graph: Graph, seed: int, arithmetic: Arithmetic) -> Program:
     return program
 
 
-@settings(max_examples=80)
+@networks.examples(80)
 @given(networks.graphs(networks.WHOLE), networks.seeds)
 def test_without_a_leak_every_spike_is_exact(graph: Graph, seed: int) -> None:
     assert_exact(graph, seed, EXACT)
 
 
+@networks.examples(40)
 @given(networks.graphs(networks.HALVING), networks.seeds)
 def test_leaks_of_a_half_are_exact_within_the_guard_bits(graph: Graph, seed: int) -> None:
     assert_exact(graph, seed, EXACT)
 
 
+@networks.examples(40)
 @given(networks.graphs(networks.HALVING), networks.seeds)
 def test_loihi_arithmetic_is_exact_where_nothing_can_overflow(graph: Graph, seed: int) -> None:
     assert_exact(graph, seed, LOIHI)

@@ -9,7 +9,7 @@ import integer_networks
 import networks
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from snncc.program import reference
 from snncc.program.bounds import bits_for, prove_bounds
@@ -59,19 +59,19 @@ def assert_sound(program: Program, seed: int) -> None:
         assert found.current_fits == (max(-found.current[0], found.current[1]) < limit)
 
 
-@settings(max_examples=150)
+@networks.examples(150)
 @given(integer_networks.programs(EXACT), networks.seeds)
 def test_sound_in_exact_arithmetic(program: Program, seed: int) -> None:
     assert_sound(program, seed)
 
 
-@settings(max_examples=150)
+@networks.examples(150)
 @given(integer_networks.programs(LOIHI), networks.seeds)
 def test_sound_in_loihi_arithmetic(program: Program, seed: int) -> None:
     assert_sound(program, seed)
 
 
-@settings(max_examples=60)
+@networks.examples(60)
 @given(integer_networks.programs(LOIHI), networks.seeds)
 def test_the_proof_of_no_overflow_is_true(program: Program, seed: int) -> None:
     """Where it says so, exact arithmetic with the same rounding gives the same spikes."""

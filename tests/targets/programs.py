@@ -103,27 +103,34 @@ def random_program(rng: np.random.Generator, stock: bool = False) -> Program:
     shapes: dict[str, tuple[int, ...]] = {"input": shape}
     before = "input"
     for i in range(count):
-        name, kind = f"p{i}", rng.choice(["conv", "dense", "sparse"] if len(shapes[before]) == 3 else ["dense", "sparse"])
+        name, kind = (
+            f"p{i}",
+            rng.choice(["conv", "dense", "sparse"] if len(shapes[before]) == 3 else ["dense", "sparse"]),
+        )
         shift = 0 if stock and kind == "conv" else int(rng.choice([0, 0, 2]))
         delay = int(rng.choice([0, 0, 0, 1, 2]))
-        made = _random_projection(rng, f"{before}-{name}", before, name, str(kind), shapes[before], shift=shift, delay=delay)
+        made = _random_projection(
+            rng, f"{before}-{name}", before, name, str(kind), shapes[before], shift=shift, delay=delay
+        )
         shapes[name] = made[1]
         projections.append(made[0])
         if i and rng.random() < 0.5:  # a skip, which needs a delay line in Lava
             earlier = str(rng.choice(["input", *(p.name for p in populations[:-1])]))
             weight = weights(rng, int(np.prod(shapes[name])), int(np.prod(shapes[earlier])), high=30)
-            projections.append(Projection(f"skip-{name}", earlier, name, "dense", weight, shift=int(rng.choice([0, 1]))))
+            projections.append(
+                Projection(f"skip-{name}", earlier, name, "dense", weight, shift=int(rng.choice([0, 1])))
+            )
         if rng.random() < 0.5:
             size = int(np.prod(shapes[name]))
             loop = Projection(
                 f"loop-{name}", name, name, "dense", weights(rng, size, size, high=40), delay=int(rng.integers(1, 4))
             )
             projections.append(loop)
-        fan_in = 60 * int(np.sqrt(np.prod(shapes[before]))) * max(1, source.high if before == "input" else 1)
+        fan_in = (40 * int(np.sqrt(np.prod(shapes[before]))) * max(1, source.high if before == "input" else 1)) >> shift
         populations.append(_random_population(rng, name, shapes[name], fan_in, stock))
         before = name
     kinds = ["spike_count", "weighted_count", *([] if stock else ["membrane", "summed_current"])]
-    kind, steps = str(rng.choice(kinds)), int(rng.integers(1, 6))
+    kind, steps = str(rng.choice(kinds)), int(rng.integers(2, 7))
     table = tuple(int(x) for x in rng.integers(0, 9, steps)) if kind == "weighted_count" else None
     if table or kind == "spike_count":
         populations[-1] = replace(populations[-1], fires=True)
@@ -150,7 +157,16 @@ def _random_projection(
         groups = 2 if given[0] % 2 == 0 and rng.random() < 0.5 else 1
         weight = weights(rng, 4, given[0] // groups, 3, 2)
         made = Projection(
-            name, source, target, "conv", weight, stride=stride, padding=padding, dilation=dilation, groups=groups, **fields
+            name,
+            source,
+            target,
+            "conv",
+            weight,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            **fields,
         )
         return made, conv_shape(made, given)
     out = int(rng.integers(5, 12))

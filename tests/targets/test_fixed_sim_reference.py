@@ -6,7 +6,7 @@ import integer_networks
 import networks
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from snncc.errors import InputError
@@ -47,7 +47,7 @@ def check_against_reference(program: Program, seed: int, batch: int) -> IntegerR
     return expected
 
 
-@settings(max_examples=120)
+@networks.examples(120)
 @given(integer_networks.programs(EXACT), networks.seeds, batches)
 def test_equals_the_reference_in_exact_arithmetic(program: Program, seed: int, batch: int) -> None:
     check_against_reference(program, seed, batch)
@@ -56,7 +56,7 @@ def test_equals_the_reference_in_exact_arithmetic(program: Program, seed: int, b
 WRAPPED, SATURATED = "a current wrapped", "a membrane saturated"
 
 
-@settings(max_examples=120)
+@networks.examples(120)
 @given(integer_networks.programs(LOIHI), networks.seeds, batches)
 def test_equals_the_reference_in_loihi_arithmetic(program: Program, seed: int, batch: int) -> None:
     check_against_reference(program, seed, batch)
@@ -73,7 +73,7 @@ def test_loihi_examples_really_overflow(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(reference, "overflow", watched)
 
-    @settings(max_examples=60)
+    @networks.examples(60)
     @given(integer_networks.programs(LOIHI), networks.seeds)
     def look(program: Program, seed: int) -> None:
         recording = run_reference(program, integer_networks.data_for(program, seed))
@@ -85,7 +85,7 @@ def test_loihi_examples_really_overflow(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("what", ["float", "range", "shape", "steps", "empty"])
 def test_refuses_data_that_does_not_fit(what: str) -> None:
-    @settings(max_examples=5)
+    @networks.examples(5)
     @given(integer_networks.programs(EXACT))
     def refuse(program: Program) -> None:
         data = integer_networks.data_for(program, 0)

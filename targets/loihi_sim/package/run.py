@@ -62,7 +62,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, help=".npz: scores, predictions, with --record spikes/… and membranes/…")
     parser.add_argument("--limit", type=int, help="first samples only")
-    parser.add_argument("--record", action="store_true", help="keep every population's spikes and membranes, (T, N, *shape)")
+    parser.add_argument(
+        "--record", action="store_true", help="keep every population's spikes and membranes, (T, N, *shape)"
+    )
     parser.add_argument(
         "--direct", action="store_true", help="call Lava's ProcessModels directly, in batches, without its runtime"
     )

@@ -160,7 +160,10 @@ def _run_batch(plan: Plan, data: np.ndarray, synapses: dict[str, Any], record: b
             if name == readout["population"]:
                 seen = {"membrane": membrane, "summed_current": _current(group)}.get(readout["kind"], spikes)
                 scores = read_scores(readout["kind"], step, readout["time_weights"], scores, seen)
-    recorded = [{name: np.stack(x[name]).astype(np.int32) for name in plan.neurons} if record else {} for x in (emitted, membranes)]
+    recorded = [
+        {name: np.stack(x[name]).astype(np.int32) for name in plan.neurons} if record else {}
+        for x in (emitted, membranes)
+    ]
     return Result(scores.reshape(samples, -1), np.zeros(0), *recorded)
 
 

@@ -102,9 +102,7 @@ class Network:
         shape = lava_shape(plan.shape_of(edge.source))
         if edge.delay or place.latency > 1:
             offset = 0 if edge.source == plan.source else plan.places[edge.source].offset
-            line = Delay(
-                shape=shape, extra=place.latency - 1, delay=edge.delay, offset=offset, period=plan.time_steps
-            )
+            line = Delay(shape=shape, extra=place.latency - 1, delay=edge.delay, offset=offset, period=plan.time_steps)
             out.connect(line.s_in)
             out = line.s_out
         synapses = self._synapses(edge)

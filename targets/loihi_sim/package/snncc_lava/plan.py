@@ -82,7 +82,9 @@ def load_plan(folder: Path) -> Plan:
     places = {p["name"]: Placed(**p) for p in place["populations"]}
     placed = {p["name"]: Placed(**p) for p in place["projections"]}
     edges = [
-        Edge(p["name"], p["source"], p["target"], p["delay"], _weights(p, neurons[p["target"]].shape), placed[p["name"]])
+        Edge(
+            p["name"], p["source"], p["target"], p["delay"], _weights(p, neurons[p["target"]].shape), placed[p["name"]]
+        )
         for p in program["projections"]
     ]
     return Plan(

@@ -18,7 +18,7 @@ def prepare_lava() -> None:
     """Make ``import lava`` work on this Python and this NumPy, and keep it quiet. Call it before Lava's first import."""
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="Cannot import module")
-    if sys.version_info >= (3, 11):
+    if sys.version_info >= (3, 11):  # noqa: UP036 (the package runs on Python 3.10 too)
         _import_with_hashable_dataclass()
     _mend_reshape()
 
