@@ -77,11 +77,11 @@ def populations_of(draw: Any, name: str, shape: Shape, span: int, fires: bool = 
     return Population(
         name=name,
         shape=shape,
-        threshold=value(0, 2) + 1,
+        threshold=np.asarray(value(0, 2) + 1),
         decay_v=decay(),
         bias=value(-0.5, 0.8),
         v_init=value(-1, 2),
-        reset_amount=value(0, 2) + 1,
+        reset_amount=np.asarray(value(0, 2) + 1),
         reset_value=value(-2, 1),
         decay_u=decay() if draw(st.booleans()) else None,
         current_bias=value(-0.3, 0.3) if draw(st.booleans()) else np.asarray(0),

@@ -9,7 +9,6 @@ in ``/snncc`` (see :mod:`snncc.frontends.nir_metadata`), where other readers do 
 from __future__ import annotations
 
 import hashlib
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from snncc.errors import InputError, SnnccError
+from snncc.frontends.nir_text import TextHeaps, text_heaps
 
 Array = np.ndarray
 Parameter = Array | str
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-HEAP_SIGNATURE = b"GCOL\x01\x00\x00\x00"
-HEAP_HEADER = 16
-"""Bytes before the first object of a global heap, and before the data of each object."""
 MAX_BYTES = 2 * 2**30
 """All arrays of a file together, uncompressed."""
 MAX_NODES = 4_096
@@ -65,12 +62,11 @@ def read_container(path: Path) -> RawFile:
     head = _first_bytes(path)
     if not head.startswith(HDF5_SIGNATURE):
         raise InputError(f"{path.name}: is no HDF5 file (begins with {head!r}), so it is no NIR file; check the path")
-    _check_text_heaps(path)
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
-            return _Reader(path.name).file(file)
+        with text_heaps(path, MAX_BYTES) as heaps, h5py.File(path, "r") as file:
+            return _Reader(path.name, heaps).file(file)
     except SnnccError:
         raise
     except Exception as error:  # h5py reports damage as any of a dozen exceptions
@@ -90,31 +86,12 @@ def _first_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error})") from error
 
 
-def _check_text_heaps(path: Path) -> None:
-    """Walk the global heaps, where HDF5 keeps texts, as the HDF5 library will: an object whose size does not lead forward
-    makes the library loop for ever (it does not check this itself). Layout: HDF5 File Format Specification, III.E."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path.name}: has {path.stat().st_size:,} bytes; the limit is {MAX_BYTES:,}")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        start = content.find(HEAP_SIGNATURE)
-        while start >= 0:
-            size = int.from_bytes(content[start + 8 : start + 16], "little")
-            place, end = start + HEAP_HEADER, min(start + size, len(content))
-            while place + HEAP_HEADER <= end:
-                used = int.from_bytes(content[place : place + 2], "little") > 0
-                length = int.from_bytes(content[place + 8 : place + 16], "little")
-                step = HEAP_HEADER + (length + 7) // 8 * 8 if used else length
-                if step < HEAP_HEADER or place + step > end:
-                    raise InputError(f"{path.name}: the HDF5 file is damaged (heap object at byte {place}); export it again")
-                place += step
-            start = content.find(HEAP_SIGNATURE, start + 1)
-
-
 class _Reader:
     """Walks the HDF5 tree and keeps count of what it has taken in."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, heaps: TextHeaps) -> None:
         self.where = where
+        self.heaps = heaps
         self.bytes = 0
         self.count = 0
 
@@ -194,8 +171,19 @@ class _Reader:
         if shape[0] > MAX_EDGES:
             raise InputError(f"{self.where}: {name} has {shape[0]} edges; the limit is {MAX_EDGES}")
         self.admit(f"{name}/edges", dataset)
-        pairs = dataset[()]
-        return tuple((_text(a), _text(b)) for a, b in pairs)
+        ends = self.texts(f"{name}/edges", dataset)
+        return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+    def texts(self, place: str, dataset: Any) -> list[str]:
+        """Texts of fixed or variable length, in order."""
+        import h5py
+
+        kind = h5py.check_string_dtype(dataset.dtype)
+        if kind is None:
+            raise InputError(f"{self.where}: {place} holds {dataset.dtype}; text is expected")
+        if kind.length is None:
+            return self.heaps.texts(place, dataset)
+        return [bytes(item).decode("utf8") for item in np.asarray(dataset[()]).reshape(-1)]
 
     def parameters(self, name: str, group: Any, limit: int, skip: tuple[str, ...] = ()) -> dict[str, Parameter]:
         import h5py
@@ -221,7 +209,7 @@ class _Reader:
         if h5py.check_string_dtype(dataset.dtype) is not None:
             if dataset.shape != ():
                 raise InputError(f"{self.where}: {place} is a list of texts; one text or numbers are expected")
-            return _text(dataset[()])
+            return self.texts(place, dataset)[0]
         if dataset.dtype.kind not in "biuf":
             raise InputError(f"{self.where}: {place} holds {dataset.dtype}; numbers are expected")
         return np.asarray(dataset[()])
@@ -242,14 +230,6 @@ class _Reader:
                 f"{self.where}: {place} declares {size:,} bytes but stores {stored:,}; sizes inflated like this are "
                 f"refused"
             )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf8")
-    if isinstance(value, str):
-        return value
-    raise InputError(f"text expected, found {type(value).__name__}")
 
 
 def digest(root: RawNode) -> str:

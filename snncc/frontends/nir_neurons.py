@@ -207,7 +207,8 @@ def _snapped(gain: Array) -> Array:
 def _single(value: Array, dialect: Dialect) -> Value:
     """Rounded once to the framework's own precision."""
     if dialect.single:
-        value = np.asarray(value).astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and check_dynamics refuses it
+            value = np.asarray(value).astype(np.float32).astype(np.float64)
     return collapse(value)
 
 

@@ -193,7 +193,7 @@ def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> 
         return _correlate(projection, x, weight, shape)
     flat = x.reshape(len(x), -1)
     if projection.kind == "dense":
-        return (flat @ weight.T).reshape(shape)
+        return _product(flat, weight.T).reshape(shape)
     assert projection.index is not None
     result = np.zeros((len(x), int(np.prod(shape[1:]))), np.int64)
     for target, source, value in zip(*projection.index, weight, strict=True):
@@ -222,8 +222,17 @@ def _correlate(projection: Projection, x: Array, weight: Array, shape: tuple[int
                 rows_of = slice(y * dy, y * dy + (rows - 1) * sy + 1, sy)
                 columns_of = slice(z * dx, z * dx + (columns - 1) * sx + 1, sx)
                 patch = padded[:, channels, rows_of, columns_of]
-                result[:, outputs] += np.einsum("oc,nchw->nohw", weight[outputs, :, y, z], patch, optimize=True)
+                flat = patch.reshape(len(x), per_group, rows * columns)
+                result[:, outputs] += _product(weight[outputs, :, y, z], flat).reshape(len(x), step, rows, columns)
     return result
+
+
+def _product(a: Array, b: Array) -> Array:
+    """``a @ b`` in whole numbers: in float64, which is quick, where no sum can reach 2^53 and so each is exact."""
+    largest = int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0)) * a.shape[-1]
+    if largest >= 1 << 53:
+        return a @ b
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
 
 
 def predict(scores: Array, ties: str) -> Array:

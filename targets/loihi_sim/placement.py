@@ -73,7 +73,8 @@ class Placement:
 
     def describe(self) -> dict[str, str]:
         """Name to "stock LIF", "stock Dense", "own process (reason; …)" and so on: for people."""
-        return {p.name: _described(p.process, p.reasons) for p in (*self.populations, *self.projections)}
+        parts: tuple[PlacedPopulation | PlacedProjection, ...] = (*self.populations, *self.projections)
+        return {p.name: _described(p.process, p.reasons) for p in parts}
 
 
 _STOCK_NAMES = {"lif": "stock LIF", "dense": "stock Dense", "conv": "stock Conv", "host": "host, once a sample"}

@@ -1,7 +1,6 @@
 """Run this compiled network on Lava: needs lava-nc 0.10.0 and NumPy, nothing else."""
 
 import argparse
-import multiprocessing
 import os
 import shutil
 import sys
@@ -78,6 +77,7 @@ def run(plan, data, options):  # type: ignore[no-untyped-def]
 
         return run_direct(plan, data, options.record)
     from snncc_lava.network import Network
+    from snncc_lava.watch import end_processes
 
     scratch = tempfile.mkdtemp(prefix="snncc-lava-")
     try:
@@ -90,12 +90,6 @@ def run(plan, data, options):  # type: ignore[no-untyped-def]
         os._exit(1)  # Lava's own clean-up would wait for ever for Processes that are no more
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def end_processes() -> None:
-    """Kill what Lava started and has not stopped."""
-    for child in multiprocessing.active_children():
-        child.kill()
 
 
 def write(path: Path, result) -> None:  # type: ignore[no-untyped-def]

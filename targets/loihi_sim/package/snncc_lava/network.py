@@ -19,6 +19,7 @@ from snncc_lava.plan import Edge, Plan
 from snncc_lava.processes.neuron import Neuron
 from snncc_lava.processes.ports import Decoder, Feed, MembraneRecorder, SpikeRecorder
 from snncc_lava.processes.synapses import Delay, Synapses
+from snncc_lava.watch import Watch
 
 
 @dataclass
@@ -51,27 +52,17 @@ class Network:
         self.decoder = self._decode()
 
     def run(self) -> Result:
-        """Run all samples on Lava's bit-accurate models.
-
-        Where that fails Lava cannot be stopped in order (its ``stop`` waits for ever): the caller must end its Processes.
-        """
-        try:
-            self.decoder.run(condition=RunSteps(num_steps=self.steps), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-        except RuntimeError as error:
-            raise RuntimeError("\n".join([str(error), *self._failures()])) from error
-        scores = np.asarray(self.decoder.scores.get()).astype(np.int64)
+        """Run all samples on Lava's bit-accurate models."""
+        self.decoder.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+        with Watch(self.decoder.runtime, self.scratch):
+            self.decoder.run(condition=RunSteps(num_steps=self.steps))
+            scores = np.asarray(self.decoder.scores.get()).astype(np.int64)
         self.decoder.stop()
         result = Result(scores, predict(scores, self.plan.readout["ties"]))
         for name, (spikes, membranes) in self.files.items():
             result.spikes[name] = self._recorded(name, spikes)
             result.membranes[name] = self._recorded(name, membranes)
         return result
-
-    def _failures(self) -> list:
-        """Tracebacks of the Processes that failed; Lava keeps them to itself."""
-        infrastructure = getattr(self.decoder.runtime, "_messaging_infrastructure", None)
-        failed = [actor.exception for actor in getattr(infrastructure, "actors", [])]
-        return [trace for _, trace in filter(None, failed)]
 
     def _population(self, name: str) -> AbstractProcess:
         plan, neurons, place = self.plan, self.plan.neurons[name], self.plan.places[name]
