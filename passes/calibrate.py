@@ -51,6 +51,7 @@ class Calibrate:
         if self.inputs is None:
             return PassResult(graph, False)
         power: dict[str, Array] = {}
+        seen: dict[str, int] = {}
         current: dict[str, tuple[float, float]] = {}
 
         def observe(name: str, t: int, x: Array) -> None:
@@ -58,6 +59,7 @@ class Calibrate:
             if isinstance(node, SYNAPSES):
                 axes = tuple(i for i in range(x.ndim) if i != 1)
                 power[name] = power.get(name, 0) + np.square(x, dtype=np.float64).mean(axis=axes)
+                seen[name] = seen.get(name, 0) + 1  # once where the input is static
             elif isinstance(node, Neuron):
                 low, high = current.get(name, (np.inf, -np.inf))
                 current[name] = (min(low, float(x.min())), max(high, float(x.max())))
@@ -65,7 +67,7 @@ class Calibrate:
         run = run_graph(graph, self.inputs, np.float32, record_membranes=True, observe=observe)
         samples = run.scores.shape[0]
         context.facts[FACT] = Calibration(
-            {n: p / graph.time_steps for n, p in power.items()},
+            {n: p / seen[n] for n, p in power.items()},
             {n: float(np.abs(s).mean()) for n, s in run.spikes.items()},
             {n: (float(m.min()), float(m.max())) for n, m in run.membranes.items()},
             current,

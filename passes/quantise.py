@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
 
 from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
@@ -21,6 +20,7 @@ from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
+from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
 from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, unused_name
 
 Array = np.ndarray

@@ -59,6 +59,12 @@ class Recipe:
     def checkpoint(self) -> Path:
         return CHECKPOINTS / f"{self.name}.pt"
 
+    def train(self, out: Path, **options: Any) -> Any:
+        """:func:`snncc.models.train.train` on this recipe; needs PyTorch."""
+        from snncc.models.train import train
+
+        return train(self, out, **options)
+
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a ``.toml`` file. Raises :class:`InputError` where it is missing or malformed."""

@@ -32,8 +32,10 @@ MAX_DEPTH = 16
 MAX_KEYS = 64
 """Parameters of one node."""
 MAX_NAME = 1024
-BOMB_BYTES, BOMB_RATIO = 16 * 2**20, 300
-"""A data set this large may not declare more than this many bytes for each byte it stores (deflate reaches 1032)."""
+BOMB_BYTES, BOMB_RATIO = 512 * 2**20, 300
+"""From so many bytes on, the arrays of a file may not be more than so many times as large as the file."""
+UNSTORED_BYTES = 16 * 2**20
+"""A data set that stores nothing (all fill value) may not declare more than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,11 +226,15 @@ class _Reader:
             raise InputError(
                 f"{self.where}: {place} brings the arrays to {self.bytes:,} bytes; the limit is {MAX_BYTES:,}"
             )
-        stored = dataset.id.get_storage_size()
-        if size > BOMB_BYTES and size > BOMB_RATIO * stored:
+        stored = len(self.heaps.content)
+        if self.bytes > BOMB_BYTES and self.bytes > BOMB_RATIO * stored:
             raise InputError(
-                f"{self.where}: {place} declares {size:,} bytes but stores {stored:,}; sizes inflated like this are "
-                f"refused"
+                f"{self.where}: {place} brings the arrays to {self.bytes:,} bytes from a file of {stored:,}; "
+                "sizes inflated like this are refused"
+            )
+        if size > UNSTORED_BYTES and dataset.id.get_storage_size() == 0:
+            raise InputError(
+                f"{self.where}: {place} declares {size:,} bytes and stores none; sizes like this are refused"
             )
 
 

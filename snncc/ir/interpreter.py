@@ -65,8 +65,8 @@ def run_graph(
 ) -> Recording:
     """Run ``graph`` on integer ``inputs``: (N, *shape) where the input is static, else (T, N, *shape).
 
-    ``dtype`` is the float type of all arithmetic. ``observe(name, t, value)`` sees the output of every node at every
-    step (for neurons: what arrives at them). Raises :class:`InputError` where the data does not fit.
+    ``dtype`` is the float type of all arithmetic. ``observe(name, t, value)`` sees what arrives at every node at every
+    step; at step 0 only where that can never change. Raises :class:`InputError` where the data does not fit.
     """
     shapes = infer_shapes(graph)
     source = graph.nodes[graph.input]

@@ -203,28 +203,22 @@ def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> 
 
 def _correlate(projection: Projection, x: Array, weight: Array, shape: tuple[int, ...]) -> Array:
     """Cross-correlation with zero padding, one kernel position at a time."""
-    (sy, sx), (py, px), (dy, dx), groups = (
-        projection.stride,
-        projection.padding,
-        projection.dilation,
-        projection.groups,
-    )
-    _, out, rows, columns = shape
+    (sy, sx), (py, px), (dy, dx) = projection.stride, projection.padding, projection.dilation
+    samples, out, rows, columns = shape
     per_group, ky, kx = weight.shape[1:]
-    padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
-    result = np.zeros(shape, np.int64)
-    step = out // groups
-    for g in range(groups):
+    padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px))).transpose(1, 0, 2, 3)  # channels first, then samples
+    result = np.zeros((out, samples * rows * columns), np.int64)
+    step = out // projection.groups
+    for g in range(projection.groups):
         channels = slice(g * per_group, (g + 1) * per_group)
         outputs = slice(g * step, (g + 1) * step)
         for y in range(ky):
             for z in range(kx):
                 rows_of = slice(y * dy, y * dy + (rows - 1) * sy + 1, sy)
                 columns_of = slice(z * dx, z * dx + (columns - 1) * sx + 1, sx)
-                patch = padded[:, channels, rows_of, columns_of]
-                flat = patch.reshape(len(x), per_group, rows * columns)
-                result[:, outputs] += _product(weight[outputs, :, y, z], flat).reshape(len(x), step, rows, columns)
-    return result
+                patch = padded[channels, :, rows_of, columns_of]
+                result[outputs] += _product(weight[outputs, :, y, z], patch.reshape(per_group, -1))
+    return result.reshape(out, samples, rows, columns).transpose(1, 0, 2, 3)
 
 
 def _product(a: Array, b: Array) -> Array:

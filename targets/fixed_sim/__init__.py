@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from snncc.targets.common import float_passes
 
 from snncc.pipeline import Pass
 from snncc.program.program import EXACT, Program
 from snncc.program.reference import IntegerRecording
 from snncc.target import CompileOptions, Finding, RunOptions, Target
+from snncc.targets.common import float_passes
 
 LIMITS = {
     "state_bits": {"value": 51, "source": "64-bit arithmetic of the simulator with room for a 12-bit decay"},
@@ -29,9 +29,8 @@ def pipeline(options: CompileOptions) -> Sequence[Pass]:
 
 def check(program: Program) -> list[Finding]:
     """Only states beyond 51 bits are too large."""
-    from snncc.targets.fixed_sim.prepare import MAX_STATE_BITS
-
     from snncc.program.bounds import prove_bounds
+    from snncc.targets.fixed_sim.prepare import MAX_STATE_BITS
 
     bounds = prove_bounds(program)
     return [

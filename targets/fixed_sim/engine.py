@@ -7,6 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+
+from snncc.program.program import Program
+from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
+from snncc.target import RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import (
     PreparedPopulation,
@@ -16,10 +20,6 @@ from snncc.targets.fixed_sim.prepare import (
     prepare,
     to_kernel,
 )
-
-from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
-from snncc.target import RunOptions
 
 Array = np.ndarray
 _GONE = np.zeros(0, np.int32)

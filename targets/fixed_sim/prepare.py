@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from snncc.targets.fixed_sim import kernels
 
 from snncc.errors import UnsupportedError
 from snncc.program.bounds import prove_bounds
 from snncc.program.program import Population, Program, Projection
+from snncc.targets.fixed_sim import kernels
 
 Array = np.ndarray
 MAX_STATE_BITS = 51

@@ -100,7 +100,7 @@ def _counts(p: Population, what: str) -> bool:
 
 def _payloads(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
     for name in (program.source.name, *(p.name for p in program.populations)):
-        low, high = spike_range(program, name, bounds)
+        low, high = spike_range(program, name)
         if max(-low, high) > PAYLOAD_HIGH:
             yield Finding(
                 name, "graded spike", f"{low}..{high}", f"±{PAYLOAD_HIGH}", "scale the input or the levels down"

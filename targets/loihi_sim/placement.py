@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.program.bounds import Bounds
-from snncc.program.program import Program, Projection
+from snncc.program.bounds import Bounds, sum_interval
+from snncc.program.program import Population, Program, Projection
 from snncc.targets.loihi_sim.limits import (
     ACCUMULATOR_LIMIT,
     CONV_SETTING_HIGH,
     DENSIFY_LIMIT,
+    GUARD_BITS,
     STATE_LIMIT,
     STOCK_INPUT_LIMIT,
     WEIGHT_HIGH,
     WEIGHT_LOW,
 )
-from snncc.targets.loihi_sim.registers import LifRegisters, lif_registers, stock_reasons
+from snncc.targets.loihi_sim.registers import LifRegisters, bias_is_injectable, bias_split, lif_registers, stock_reasons
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,9 @@ class Placement:
     def describe(self) -> dict[str, str]:
         """Name to "stock LIF", "stock Dense", "own process (reason; …)" and so on: for people."""
         parts: tuple[PlacedPopulation | PlacedProjection, ...] = (*self.populations, *self.projections)
-        return {p.name: _described(p.process, p.reasons) for p in parts}
+        described = {p.name: _described(p.process, p.reasons) for p in parts}
+        injected = [p.name for p in self.populations if p.registers is not None and p.registers.injected.any()]
+        return described | dict.fromkeys(injected, "stock LIF, part of its bias with the input current")
 
 
 _STOCK_NAMES = {"lif": "stock LIF", "dense": "stock Dense", "conv": "stock Conv", "host": "host, once a sample"}
@@ -89,7 +92,8 @@ def place(program: Program, bounds: Bounds) -> Placement:
     offsets, loop = start_offsets(program)
     populations = []
     for population in program.populations:
-        reasons = (*stock_reasons(population), *_stock_use_reasons(program, population.name, bounds))
+        injects = carries_bias(program, population)
+        reasons = (*stock_reasons(population, injects), *_stock_use_reasons(program, population.name, bounds))
         registers = None if reasons else lif_registers(population)
         kind = "neuron" if reasons else "lif"
         populations.append(PlacedPopulation(population.name, kind, reasons, offsets[population.name], registers))
@@ -122,6 +126,23 @@ def start_offsets(program: Program) -> tuple[dict[str, int], tuple[str, ...]]:
     return offsets, tuple(reversed(loop))
 
 
+def carries_bias(program: Program, population: Population) -> bool:
+    """Whether a static source's current, made on the host anyway, can bring what the bias registers cannot hold: at every
+    step, and without the 24-bit current wrapping with it or without it."""
+    incoming = program.incoming(population.name)
+    if not bias_is_injectable(population) or not any(program.is_static(p) and not p.delay for p in incoming):
+        return False
+    low, high = np.zeros(population.shape, np.int64), np.zeros(population.shape, np.int64)
+    for p in incoming:
+        shape, (fewest, most_sent) = program.shape_of(p.source), spike_range(program, p.source)
+        sums = sum_interval(program, p, (np.full(shape, fewest, np.int64), np.full(shape, most_sent, np.int64)))
+        least, most = sums[0] >> p.shift, sums[1] >> p.shift
+        low, high = (low + np.minimum(least, 0), high + np.maximum(most, 0)) if p.delay else (low + least, high + most)
+    rest = bias_split(population.bias)[2]
+    lowest, highest = (low + np.minimum(rest, 0)).min(), (high + np.maximum(rest, 0)).max()
+    return bool(-lowest << GUARD_BITS < STATE_LIMIT and highest << GUARD_BITS < STATE_LIMIT)
+
+
 def _stock_use_reasons(program: Program, name: str, bounds: Bounds) -> tuple[str, ...]:
     """Why the stock LIF cannot serve a population for what surrounds it."""
     reasons = []
@@ -139,18 +160,18 @@ def _place_projection(program: Program, p: Projection, bounds: Bounds, offsets: 
     latency = offsets[p.target] + p.delay - offsets[p.source]
     reasons = tuple(_synapse_reasons(program, p, bounds))
     kind = "synapses" if reasons else "conv" if p.kind == "conv" else "dense"
-    return PlacedProjection(p.name, kind, reasons, latency, message_bits(program, p.source, bounds))
+    return PlacedProjection(p.name, kind, reasons, latency, message_bits(program, p.source))
 
 
-def message_bits(program: Program, source: str, bounds: Bounds) -> int:
+def message_bits(program: Program, source: str) -> int:
     """Width of what a source or population sends, sign included; 0 where it is only ever 0 or 1."""
-    low, high = spike_range(program, source, bounds)
+    low, high = spike_range(program, source)
     if low >= 0 and high <= 1:
         return 0
     return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def spike_range(program: Program, source: str, bounds: Bounds) -> tuple[int, int]:
+def spike_range(program: Program, source: str) -> tuple[int, int]:
     """(fewest, most) a source or population sends in a step."""
     if source == program.source.name:
         return program.source.low, program.source.high

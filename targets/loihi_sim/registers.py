@@ -26,23 +26,29 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class LifRegisters:
-    """Registers of a stock LIF; 0-d for a whole population, else broadcasting to its channel-first shape."""
+    """Registers of a stock LIF; 0-d for a whole population, else broadcasting to its channel-first shape.
+
+    ``injected`` is no register: what of the bias is too large for them and comes with the input current, in its units.
+    """
 
     vth: Array
     du: Array
     dv: Array
     bias_mant: Array
     bias_exp: Array
+    injected: Array
 
 
-def stock_reasons(population: Population) -> list[str]:
-    """Why the stock LIF cannot compute a population; empty where it can."""
-    return [reason for rule in STOCK_RULES if (reason := rule(population))]
+def stock_reasons(population: Population, injects: bool = False) -> list[str]:
+    """Why the stock LIF cannot compute a population; empty where it can. ``injects``: its input can carry the part of
+    its bias that the registers cannot."""
+    rules = STOCK_RULES if injects else (*STOCK_RULES, _bias)
+    return [reason for rule in rules if (reason := rule(population))]
 
 
 def lif_registers(population: Population) -> LifRegisters:
     """Registers of a population for which :func:`stock_reasons` is empty."""
-    mantissa, exponent = bias_registers(population.bias)
+    mantissa, exponent, injected = bias_split(population.bias)
     memoryless = np.asarray(DECAY_REGISTER_HIGH)
     return LifRegisters(
         vth=_uniform(_last_silent(population) >> GUARD_BITS),
@@ -52,6 +58,7 @@ def lif_registers(population: Population) -> LifRegisters:
         dv=_uniform(DECAY_ONE - population.decay_v.astype(np.int64)),
         bias_mant=_uniform(mantissa),
         bias_exp=_uniform(exponent),
+        injected=_uniform(injected),
     )
 
 
@@ -64,6 +71,21 @@ def bias_registers(bias: Array) -> tuple[Array, Array]:
         halve = ((mantissa < BIAS_MANTISSA_LOW) | (mantissa > BIAS_MANTISSA_HIGH)) & (mantissa % 2 == 0)
         mantissa, exponent = np.where(halve, mantissa >> 1, mantissa), exponent + halve
     return mantissa, exponent
+
+
+def bias_split(bias: Array) -> tuple[Array, Array, Array]:
+    """(mantissa, exponent, rest): ``(mantissa << exponent) + (rest << 6) == bias`` wherever the rest can be whole."""
+    mantissa, exponent = bias_registers(bias)
+    large = (mantissa < BIAS_MANTISSA_LOW) | (mantissa > BIAS_MANTISSA_HIGH)
+    most = np.clip(bias.astype(np.int64) >> BIAS_EXPONENT_HIGH, BIAS_MANTISSA_LOW, BIAS_MANTISSA_HIGH)
+    mantissa, exponent = np.where(large, most, mantissa), np.where(large, BIAS_EXPONENT_HIGH, exponent)
+    return mantissa, exponent, (bias.astype(np.int64) - (mantissa << exponent)) >> GUARD_BITS
+
+
+def bias_is_injectable(population: Population) -> bool:
+    """Whether all that the registers cannot hold of the bias is a whole number of input units, for a memoryless current."""
+    mantissa, exponent, rest = bias_split(population.bias)
+    return population.decay_u is None and not ((mantissa << exponent) + (rest << GUARD_BITS) - population.bias).any()
 
 
 def _last_silent(population: Population) -> Array:
@@ -153,5 +175,4 @@ STOCK_RULES: tuple[Callable[[Population], str], ...] = (
     _guard,
     _threshold,
     _decays,
-    _bias,
 )

@@ -15,6 +15,7 @@ import pytest
 from nir_files import two_layers, write_chain
 
 from snncc.errors import DialectError, GraphError, InputError, SnnccError, UnsupportedError
+from snncc.frontends import nir_file
 from snncc.frontends.nir import FRONTEND, read_nir
 from snncc.frontends.nir_export import export_nir
 
@@ -99,6 +100,11 @@ def bomb(file: h5py.File) -> None:
     )
 
 
+def unstored(file: h5py.File) -> None:
+    del file["node/nodes/affine/weight"]
+    file.create_dataset("node/nodes/affine/weight", shape=(8192, 4096), dtype="f4", chunks=(1024, 1024))
+
+
 def external_link(file: h5py.File) -> None:
     del file["node/nodes/affine/weight"]
     file["node/nodes/affine/weight"] = h5py.ExternalLink("/etc/hostname", "/x")
@@ -148,7 +154,7 @@ N = "node/nodes"
 BAD = np.full(20, np.nan)
 EDITS: list[tuple[str, Callable[[h5py.File], None], type[SnnccError], str]] = [
     ("inflated", inflate, InputError, "limit is 2,147,483,648"),
-    ("bomb", bomb, InputError, "inflated like this are refused"),
+    ("nothing stored", unstored, InputError, "stores none; sizes like this are refused"),
     ("external link", external_link, InputError, "ExternalLink; links to other files"),
     ("soft link", soft_link, InputError, "SoftLink; links"),
     ("external data", external_data, InputError, "takes its data from another file"),
@@ -198,13 +204,21 @@ def test_edited_files(
     assert time.monotonic() - start < SECONDS
 
 
+def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """128 MiB of zeros in 130 KB; the limit that holds at 512 MiB is lowered, to keep the test light."""
+    monkeypatch.setattr(nir_file, "BOMB_BYTES", 2**24)
+    edited(bomb)(tmp_path / "n.nir")
+    with pytest.raises(InputError, match=r"affine/weight brings the arrays to .* inflated like this are refused"):
+        read_nir(tmp_path / "n.nir", SNN)
+
+
 def test_two_inputs_and_no_output(tmp_path: Path) -> None:
     ends = {"a": nir.Input(np.array([3])), "b": nir.Input(np.array([3])), "o": nir.Output(np.array([3]))}
     nir.write(tmp_path / "n.nir", nir.NIRGraph({**ends, "l": lif(3)}, [("a", "l"), ("b", "l"), ("l", "o")]))
     with pytest.raises(GraphError, match=r"2 Input nodes \(a, b\); exactly one"):
         read_nir(tmp_path / "n.nir", SNN)
     del ends["b"], ends["o"]
-    nir.write(tmp_path / "n.nir", nir.NIRGraph({**ends, "l": lif(3)}, [("a", "l")]))
+    nir.write(tmp_path / "n.nir", nir.NIRGraph({**ends, "l": lif(3)}, [("a", "l")], type_check=False))
     with pytest.raises(GraphError, match="0 Output nodes"):
         read_nir(tmp_path / "n.nir", SNN)
 

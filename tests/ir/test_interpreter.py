@@ -14,6 +14,7 @@ from snncc.ir.graph import build_graph, chain, readout_neuron
 from snncc.ir.interpreter import run_graph
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import AvgPool2d, BatchNorm, Conv1d, Conv2d, Dense, Flatten, Identity, Input, MaxPool2d
+
 from snncc.ir.nodes import Neuron, Output, Scale, SumPool2d  # isort: skip
 
 F = torch.nn.functional

@@ -15,6 +15,7 @@ from snncc.program.program import EXACT, LOIHI, Arithmetic, Program
 from snncc.program.reference import run_reference
 from snncc.target import CompileOptions
 from snncc.targets.common import float_passes
+
 from snncc.passes.quantise import Quantise  # isort: skip
 
 GUARD_BITS = 6

@@ -163,7 +163,7 @@ def test_a_foreign_folder_is_never_replaced(tmp_path: Path) -> None:
 def test_the_current_folder_and_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    write(Path("."))
+    write(Path())
     assert is_artifact(tmp_path / "empty")
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     write(tmp_path / "link", weight=5.0)

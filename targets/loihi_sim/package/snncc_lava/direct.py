@@ -138,7 +138,7 @@ def _run_batch(plan: Plan, data: np.ndarray, synapses: dict[str, Any], record: b
     samples = data.shape[0 if plan.static else 1]
     readout = plan.readout
     neurons = {name: _neurons(plan, name, samples) for name in plan.neurons}
-    injected = {edge.name: edge.weights.project(data) for edge in plan.edges if edge.placed.process == "host"}
+    injected = {edge.name: edge.injected(data) for edge in plan.edges if edge.placed.process == "host"}
     emitted: dict[str, list] = {name: [] for name in plan.neurons}
     membranes: dict[str, list] = {name: [] for name in plan.neurons}
     if not plan.static:

@@ -119,7 +119,7 @@ class Network:
         """A static source's projection, computed once a sample and injected in every step."""
         shape = self.plan.shape_of(edge.target)
         path = self.scratch / f"current{len(self.feeds)}.npy"
-        current = np.concatenate([edge.weights.project(part) for part in batches(self.data)])
+        current = np.concatenate([edge.injected(part) for part in batches(self.data)])
         np.save(path, np.ascontiguousarray(turned(current, shape)).astype(np.int32))
         return Feed(
             path=str(path), shape=lava_shape(shape), per_step=False, delay=edge.delay,

@@ -22,7 +22,8 @@ class Placed:
         offset: populations: the Lava step in which the first sample's step 0 is computed.
         latency: projections: Lava steps from a spike to the current it causes.
         message_bits: projections: 0 for binary spikes, else the width of a graded one.
-        registers: stock LIF only: vth, du, dv, bias_mant, bias_exp.
+        registers: stock LIF only: vth, du, dv, bias_mant, bias_exp; and ``injected``, what of the bias comes with the
+            input current.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Placed:
 
 @dataclass
 class Edge:
-    """A projection with its ends."""
+    """A projection with its ends; ``constant`` is added to the current that a static source's projection injects."""
 
     name: str
     source: str
@@ -43,6 +44,11 @@ class Edge:
     delay: int
     weights: Weights
     placed: Placed
+    constant: Any = 0
+
+    def injected(self, data: np.ndarray) -> np.ndarray:
+        """The current (N, *target shape) of static data, the same in every step."""
+        return self.weights.project(data) + self.constant
 
 
 @dataclass
@@ -87,10 +93,21 @@ def load_plan(folder: Path) -> Plan:
         )
         for p in program["projections"]
     ]
+    _carry_biases(edges, places)
     return Plan(
         program["name"], program["time_steps"], source["name"], tuple(source["shape"]), source["encoding"] == "static",
         source["low"], source["high"], neurons, places, edges, program["readout"],
     )  # fmt: skip
+
+
+def _carry_biases(edges: list[Edge], places: dict[str, Placed]) -> None:
+    """Give each stock neuron's injected bias to its first undelayed static projection."""
+    for name, place in places.items():
+        constant = (place.registers or {}).pop("injected", 0)
+        if np.any(constant):
+            next(
+                e for e in edges if e.target == name and e.placed.process == "host" and not e.delay
+            ).constant = constant
 
 
 def check_data(plan: Plan, data: np.ndarray) -> str:
