@@ -163,6 +163,11 @@ def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shap
                 f"{name}: its threshold is {float(np.min(np.asarray(d.threshold) / grain)):.3g} guarded units, below 1: "
                 "the weights are too large beside it; use more --bits or --guard-bits"
             )
+        if d.reset == "subtract" and np.min(rounded(d.subtracted)) < 1:
+            raise UnsupportedError(
+                f"{name}: its reset_amount is {float(np.min(np.asarray(d.subtracted) / grain)):.3g} guarded units, which rounds "
+                "to 0: the weights are too large beside it; use more --bits or --guard-bits"
+            )
     else:
         threshold = np.asarray(1.0)
     return Dynamics(

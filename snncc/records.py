@@ -52,7 +52,8 @@ def decode_record(kind: type, item: Any, arrays: Mapping[str, Array], where: str
             if entry[_ARRAY_KEY] not in arrays:
                 raise ArtifactError(f"{where}: array {entry[_ARRAY_KEY]!r} is missing")
             array = arrays[entry[_ARRAY_KEY]]
-            made[key] = array.astype(np.int64) if array.dtype.kind in "iu" else array  # small types would overflow later
+            # the small types of the file would overflow in what works with them
+            made[key] = array.astype(np.int64) if array.dtype.kind in "iu" else array
         else:
             made[key] = tuple(entry) if isinstance(entry, list) else entry
     return kind(**made, **nested)

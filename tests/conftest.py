@@ -29,6 +29,17 @@ def golden() -> Callable[[str, str], None]:
         path = _GOLDEN / f"{name}.txt"
         if os.environ.get("SNNCC_UPDATE_GOLDEN"):
             path.write_text(text, encoding="utf-8")
-        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; SNNCC_UPDATE_GOLDEN=1 accepts the new text"
+        assert text == path.read_text(encoding="utf-8"), (
+            f"{path.name} differs; SNNCC_UPDATE_GOLDEN=1 accepts the new text"
+        )
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def lava() -> None:
+    """Skips where Lava is not installed; ``make test`` installs it."""
+    from snncc.targets.loihi_sim.setup import find_lava
+
+    if find_lava() is None:
+        pytest.skip("Lava is not installed: snncc setup loihi-sim")

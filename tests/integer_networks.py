@@ -72,7 +72,9 @@ def populations_of(draw: Any, name: str, shape: Shape, span: int, fires: bool = 
         return np.asarray(rng.integers(int(low * (span << guard_bits)), int(high * (span << guard_bits)) + 1, size))
 
     def decay() -> Array:
-        return np.asarray(rng.choice([0, 1, 1000, 2048, 4000, 4095, DECAY_ONE], size=draw(st.sampled_from(((), shape)))))
+        return np.asarray(
+            rng.choice([0, 1, 1000, 2048, 4000, 4095, DECAY_ONE], size=draw(st.sampled_from(((), shape))))
+        )
 
     return Population(
         name=name,

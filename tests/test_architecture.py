@@ -171,5 +171,7 @@ def test_importing_a_core_module_does_no_heavy_import() -> None:
         for p in sources("snncc")
         if p.stem != "__main__" and "frontends" not in p.parts
     ]
-    code = "import importlib\n" + "\n".join(f"importlib.import_module({n!r})" for n in [*names, "snncc.targets.fixed_sim"])
+    code = "import importlib\n" + "\n".join(
+        f"importlib.import_module({n!r})" for n in [*names, "snncc.targets.fixed_sim"]
+    )
     assert modules_after(code) & set(HEAVY) == set()

@@ -248,7 +248,9 @@ def check_population(population: Population) -> None:
         if not fits:
             raise GraphError(f"{name}: {what} has shape {value.shape}, which does not broadcast to {population.shape}")
         if max(int(value.max()), -int(value.min())) >= LARGEST_CONSTANT:
-            raise GraphError(f"{name}: {what} spans {value.min()}..{value.max()}; it must stay within ±{LARGEST_CONSTANT}")
+            raise GraphError(
+                f"{name}: {what} spans {value.min()}..{value.max()}; it must stay within ±{LARGEST_CONSTANT}"
+            )
     _check_choice(name, "compare", population.compare, COMPARES)
     _check_choice(name, "reset", population.reset, RESETS)
     _check_choice(name, "reset_timing", population.reset_timing, RESET_TIMINGS)

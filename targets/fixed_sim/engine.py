@@ -48,7 +48,7 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
             done += part.samples
             if options.progress is not None:
                 options.progress(done, samples)
-    return join(program, parts) if parts else run_batch(prepared, inputs, options)
+    return join(program, parts)
 
 
 def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:

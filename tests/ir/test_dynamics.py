@@ -87,7 +87,9 @@ def test_a_lower_firing_threshold_is_an_initial_state(vth: float, alpha: float, 
 
 @networks.examples(200)
 @given(eighths, st.sampled_from((0.25, 0.5, 0.75)), st.sampled_from((0.5, 0.75)), inputs)
-def test_with_a_leak_it_is_an_initial_state_and_a_bias(vth: float, alpha: float, beta: float, currents: list[float]) -> None:
+def test_with_a_leak_it_is_an_initial_state_and_a_bias(
+    vth: float, alpha: float, beta: float, currents: list[float]
+) -> None:
     """The same with a leak β: v_init = c and (1 − β)·c a step, c = (1 − α)·Vth."""
     c = (1 - alpha) * vth
     low = Dynamics(threshold=alpha * vth, reset_amount=vth, membrane_decay=beta)

@@ -155,7 +155,9 @@ def test_the_delay_of_a_loop_may_stand_before_or_behind_its_layer(before: bool) 
     """``n → W → n`` with the delay on either edge is the same network."""
     nodes = {"in": FLAT, "n": SPIKE, "W": Dense(np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0.0]])), "out": Output()}
     delays = (1, 0) if before else (0, 1)
-    graph = build_graph(nodes, [Edge("in", "n"), Edge("n", "W", delays[0]), Edge("W", "n", delays[1]), Edge("n", "out")], 4)
+    graph = build_graph(
+        nodes, [Edge("in", "n"), Edge("n", "W", delays[0]), Edge("W", "n", delays[1]), Edge("n", "out")], 4
+    )
     assert infer_shapes(graph) == dict.fromkeys(graph.nodes, (3,))
     graph = graph.with_nodes({"in": Input((3,), "spikes", low=0, high=1)})
     data = np.zeros((4, 1, 3), np.int64)

@@ -20,7 +20,9 @@ from snncc.ir.nodes import Neuron, Output, Scale, SumPool2d  # isort: skip
 F = torch.nn.functional
 
 
-@given(networks.seeds, st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.sampled_from((1, 2)))
+@given(
+    networks.seeds, st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2), st.sampled_from((1, 2))
+)
 def test_layers_are_torchs(seed: int, kernel: int, stride: int, padding: int, dilation: int, groups: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.integers(-8, 9, (2, 4, 7, 6)) / 8
@@ -31,7 +33,9 @@ def test_layers_are_torchs(seed: int, kernel: int, stride: int, padding: int, di
     expected = F.conv2d(tx, tw, tb, stride, padding, dilation, groups).numpy()
     np.testing.assert_array_equal(apply_node(Conv2d(w, b, *pairs, groups), x), expected)
     line = F.conv1d(tx[:, :, 0], tw[:, :, 0], tb, stride, padding, dilation, groups).numpy()
-    np.testing.assert_array_equal(apply_node(Conv1d(w[:, :, 0], b, stride, padding, dilation, groups), x[:, :, 0]), line)
+    np.testing.assert_array_equal(
+        apply_node(Conv1d(w[:, :, 0], b, stride, padding, dilation, groups), x[:, :, 0]), line
+    )
     k, s = (kernel, kernel), (stride, stride)
     p = min(padding, kernel // 2)
     np.testing.assert_allclose(apply_node(AvgPool2d(k, s, (p, p)), x), F.avg_pool2d(tx, k, s, p), rtol=1e-15)

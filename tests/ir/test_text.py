@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import networks
 import numpy as np
@@ -29,7 +30,7 @@ def example() -> Graph:
         "scores": Output("membrane", "highest_index"),
     }
     names = list(nodes)
-    edges = [*zip(names, names[1:], strict=False), ("lif", "lif", 2)]
+    edges = [*pairwise(names), ("lif", "lif", 2)]
     return build_graph(nodes, edges, 4, "example")
 
 

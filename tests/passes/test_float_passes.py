@@ -4,6 +4,7 @@ That all of them keep every spike of random networks is held by test_equivalence
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,8 @@ def test_fold_spike_values(golden: Golden) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kept"), [(2.0, True), (np.array([2.0, 2]), True), (-2.0, False), (0.0, False), (np.array([1.0, 2]), False)]
+    ("value", "kept"),
+    [(2.0, True), (np.array([2.0, 2]), True), (-2.0, False), (0.0, False), (np.array([1.0, 2]), False)],
 )
 def test_a_count_only_keeps_its_neuron_where_the_winner_stays(value: Any, kept: bool) -> None:
     made = apply(FoldSpikeValues(), through(Neuron(Dynamics(threshold=3.0, spike_value=value))))
@@ -218,7 +220,13 @@ def test_a_membrane_readout_keeps_reading_the_membrane(between: Node | None) -> 
 
 
 def test_fold_spike_values_takes_no_name_twice() -> None:
-    nodes = {"in": Input((2,)), "n": Neuron(Dynamics(spike_value=2.0)), "n.value": Dense(np.eye(2)), "m": SPIKE, "out": Output()}
+    nodes = {
+        "in": Input((2,)),
+        "n": Neuron(Dynamics(spike_value=2.0)),
+        "n.value": Dense(np.eye(2)),
+        "m": SPIKE,
+        "out": Output(),
+    }
     made = apply(FoldSpikeValues(), chain(nodes, 2))
     assert isinstance(made.nodes["n.value"], Dense) and isinstance(made.nodes["n.value'"], Scale)
 
@@ -254,7 +262,7 @@ def test_merge_synapses(golden: Golden) -> None:
         "n": SPIKE, "flat": Flatten(), "fc": Dense(np.ones((3, 8)), np.ones(3)), "m": SPIKE, "out": Output(),
     }  # fmt: skip
     names = list(nodes)
-    made = apply(MergeSynapses(), build_graph(nodes, [*zip(names, names[1:], strict=False), ("n", "n", 1)], 2, "small"))
+    made = apply(MergeSynapses(), build_graph(nodes, [*pairwise(names), ("n", "n", 1)], 2, "small"))
     assert weight(made, "conv") == [[[[1]]], [[[2]]]]
     assert dynamics(made, "n").bias.tolist() == [[[0.5]], [[-0.5]]]  # type: ignore[union-attr]
     assert dynamics(made, "m").bias.tolist() == [1, 1, 1]  # type: ignore[union-attr]

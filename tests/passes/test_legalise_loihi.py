@@ -24,7 +24,12 @@ Golden = Callable[[str, str], None]
 def layer(**changes: Any) -> Graph:
     """A quantised layer of one chip neuron: 6 guard bits, threshold 10 units."""
     made = {"threshold": 640.0, "reset": "to_value", "input_gain": 64.0, **changes}
-    nodes = {"in": Input((2,), low=-9, high=9), "w": Dense(np.array([[3.0, -1.0]])), "n": Neuron(Dynamics(**made)), "out": Output()}
+    nodes = {
+        "in": Input((2,), low=-9, high=9),
+        "w": Dense(np.array([[3.0, -1.0]])),
+        "n": Neuron(Dynamics(**made)),
+        "out": Output(),
+    }
     return chain(nodes, 6, "layer")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_a_users_mistake_goes_through_as_it_is() -> None:
     def refuse(graph: Graph) -> PassResult:
         raise UnsupportedError("n: too large")
 
-    with pytest.raises(UnsupportedError, match="^n: too large$"):
+    with pytest.raises(UnsupportedError, match=r"^n: too large$"):
         run_pipeline(graph(), [Fake(refuse)], Context())
 
 
@@ -101,7 +102,9 @@ def test_single_synapses_names_what_would_be_lost() -> None:
     assert offenders("single-synapses", alone, [("in", "w"), ("w", "n", 1), ("n", "out")]) == ["w"]
     assert offenders("single-synapses", alone, [*good, ("in", "n")]) == ["in"]
     summed = {**alone, "f": Flatten()}
-    assert offenders("single-synapses", summed, [("in", "f"), ("n", "f", 1), ("f", "w"), ("w", "n"), ("n", "out")]) == ["f"]
+    assert offenders("single-synapses", summed, [("in", "f"), ("n", "f", 1), ("f", "w"), ("w", "n"), ("n", "out")]) == [
+        "f"
+    ]
     scaled = {**alone, "s": Scale(0.5)}
     assert set(offenders("single-synapses", scaled, [("in", "w"), ("w", "s"), ("s", "n"), ("n", "out")])) == {"w", "s"}
 
@@ -113,7 +116,7 @@ def test_the_other_properties() -> None:
         "n": Neuron(Dynamics(spike_value=2.0)), "m": Neuron(Dynamics(input_gain=0.5)), "out": Output(),
     }  # fmt: skip
     names = list(nodes)
-    edges = [Edge(*pair) for pair in zip(names, names[1:], strict=False)]
+    edges = [Edge(*pair) for pair in pairwise(names)]
     assert offenders("no-batch-norm", nodes, edges) == ["bn"]
     assert offenders("no-scales", nodes, edges) == ["s"]
     assert offenders("unit-spikes", nodes, edges) == ["in", "n", "m"]

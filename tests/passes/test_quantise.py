@@ -29,7 +29,9 @@ from snncc.targets.common import float_passes
 Golden = Callable[[str, str], None]
 
 
-def layer(weight: Any, encoding: str = "static", low: int = 0, high: int = 255, readout: str = "spike_count", **d: Any) -> Graph:
+def layer(
+    weight: Any, encoding: str = "static", low: int = 0, high: int = 255, readout: str = "spike_count", **d: Any
+) -> Graph:
     weight = np.asarray(weight, float)
     entry = Input(weight.shape[1:], encoding, low=low, high=high)
     return chain({"in": entry, "w": Dense(weight), "n": Neuron(Dynamics(**d)), "out": Output(readout)}, 3, "layer")
@@ -71,7 +73,9 @@ def test_weights_stay_in_their_bits(bits: int, per_channel: bool) -> None:
     assert (amount % 2 == 0).all()
 
 
-@pytest.mark.parametrize(("compare", "expected"), [(">=", math.ceil(64 * 1.5 / 0.7)), (">", math.floor(64 * 1.5 / 0.7))])
+@pytest.mark.parametrize(
+    ("compare", "expected"), [(">=", math.ceil(64 * 1.5 / 0.7)), (">", math.floor(64 * 1.5 / 0.7))]
+)
 def test_thresholds_fold_where_they_do_not_anchor(compare: str, expected: int) -> None:
     """Two thresholds in one channel leave no single anchor: v ≥ θ becomes ceil(θ/s), v > θ floor(θ/s)."""
     nodes = {
@@ -124,6 +128,11 @@ def test_bits_out_of_range(bits: int) -> None:
 def test_a_threshold_lost_beside_the_weights_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"n: its threshold is 1\.27e-07 guarded units, below 1"):
         quantise(layer([[1e6]], threshold=1e-3, compare=">", reset="none"), guard_bits=0)
+
+
+def test_a_reset_lost_beside_the_weights_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"n: its reset_amount is 1\.27e-07 guarded units, which rounds to 0"):
+        quantise(layer([[1e6]], threshold=1.0, reset_amount=1e-3), guard_bits=0)
 
 
 def test_decays_become_twelve_bits() -> None:

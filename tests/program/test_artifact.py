@@ -279,7 +279,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "huge weights": (with_arrays(projection__w__weight=np.full((2, 2), 2**40)), "w: weights reach"),
     "huge bias": (with_arrays(population__n__bias=np.array(-(2**60))), "n: bias spans"),
     "decay": (with_arrays(population__n__decay_v=np.array(5000)), "n: decay_v is 5000"),
-    "threshold": (with_arrays(population__n__threshold=np.array([-1, 5])), "n: threshold is -1; a silent neuron would fire"),
+    "threshold": (
+        with_arrays(population__n__threshold=np.array([-1, 5])),
+        "n: threshold is -1; a silent neuron would fire",
+    ),
     "graph": (edit("graph.json", put("time_steps", value=0)), r"graph\.json: small: runs 0 time steps"),
     "graph kind": (edit("graph.json", put("nodes", 1, "kind", value="Magic")), "w is of kind 'Magic'"),
     "graph of nothing": (edit("graph.json", lambda v: 7), r"graph\.json: is damaged"),
@@ -324,7 +327,9 @@ def test_no_flipped_byte_goes_unnoticed(tmp_path: Path) -> None:
     assert refused > len(whole) // 2
 
 
-@pytest.mark.parametrize("array", [np.asarray(5), np.zeros((0, 3)), np.arange(6).reshape(2, 3).T, np.array([1.5], np.float32)])
+@pytest.mark.parametrize(
+    "array", [np.asarray(5), np.zeros((0, 3)), np.arange(6).reshape(2, 3).T, np.array([1.5], np.float32)]
+)
 def test_arrays_keep_their_shape_and_type(array: np.ndarray, tmp_path: Path) -> None:
     save_arrays(tmp_path / "a.npz", {"x/y": array})
     back = load_arrays(tmp_path / "a.npz")["x/y"]

@@ -154,7 +154,9 @@ def test_a_delayed_projection_may_be_silent() -> None:
     assert found.sums == {"early": (-5, -5), "late": (0, 8)}
 
 
-@pytest.mark.parametrize(("low", "high", "bits"), [(0, 0, 1), (0, 1, 2), (-1, 0, 1), (-128, 127, 8), (-129, 0, 9), (0, 128, 9)])
+@pytest.mark.parametrize(
+    ("low", "high", "bits"), [(0, 0, 1), (0, 1, 2), (-1, 0, 1), (-128, 127, 8), (-129, 0, 9), (0, 128, 9)]
+)
 def test_bits_for(low: int, high: int, bits: int) -> None:
     assert bits_for(low, high) == bits
 

@@ -44,6 +44,8 @@ def check_against_reference(program: Program, seed: int, batch: int) -> IntegerR
     expected = run_reference(program, data)
     assert_equal(expected, run(program, data, RunOptions(record=True, batch=batch)))
     assert_equal(expected, run(program, data, RunOptions(record=False, batch=batch)), recorded=False)
+    only_spikes = run(program, data, RunOptions(record=True, membranes=False, batch=batch))
+    assert only_spikes.membranes == {} and list(only_spikes.spikes) == list(expected.spikes)
     return expected
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,27 @@ def test_our_own_synapses_and_delay_lines() -> None:
     data = data_for(p, rng, 5)
     wanted = run_reference(p, data)
     assert all(0.05 < wanted.spikes[name].mean() < 0.9 for name in "abc")
+    for direct in (False, True):
+        assert_same(p, run_program(p, None, data, RunOptions(record=True, timeout_s=TIMEOUT_S), direct), wanted)
+
+
+def test_a_bias_too_large_for_the_registers() -> None:
+    rng = np.random.default_rng(3)
+    bias = np.asarray([700000, 5, -900000])[:, None, None] // 64 * 64
+    projections = [
+        Projection("late", "input", "a", "conv", weights(rng, 3, 2, 2, 2), delay=1),
+        Projection("in-a", "input", "a", "conv", weights(rng, 3, 2, 2, 2)),
+        Projection("a-b", "a", "b", "dense", weights(rng, 4, 36)),
+    ]
+    populations = [neurons("a", (3, 3, 4), threshold=np.asarray(20000 << 6)), neurons("b", (4,))]
+    populations[0] = replace(populations[0], bias=bias, decay_v=np.asarray(3000))
+    p = program(static((2, 4, 5), -60, 60), populations, projections, Readout("b", "spike_count"), time_steps=6)
+    placement = place(p, prove_bounds(p))
+    assert {x.process for x in placement.populations} == {"lif"}
+    assert "bias with the input current" in placement.describe()["a"]
+    data = data_for(p, rng, 4)
+    wanted = run_reference(p, data)
+    assert wanted.spikes["a"][:, :, 0].mean() > wanted.spikes["a"][:, :, 1].mean()
     for direct in (False, True):
         assert_same(p, run_program(p, None, data, RunOptions(record=True, timeout_s=TIMEOUT_S), direct), wanted)
 

@@ -74,6 +74,29 @@ def test_registers_of_the_stock_neuron() -> None:
     assert lif_registers(replace(a, decay_u=whole(100))).du == 3995
 
 
+BIG = whole([700000 << 1, 128, -(600000 << 1)]) // 128 * 128
+
+
+@pytest.mark.parametrize(
+    ("changes", "process"),
+    [
+        ({}, "lif"),
+        ({"bias": BIG + 1}, "neuron"),  # the rest is no whole number of input units
+        ({"decay_u": whole(100)}, "neuron"),  # a current that remembers would add the rest up
+        ({"bias": whole([(1 << 23) - 64, 0, 0]), "weight": np.full((3, 4), 127)}, "neuron"),  # the current could wrap
+        ({"source": frames((4,))}, "neuron"),  # nothing is injected
+    ],
+)
+def test_a_bias_beyond_the_registers_comes_with_the_injected_current(changes: dict[str, Any], process: str) -> None:
+    p = chain(**{"bias": BIG, **changes})
+    placed = place(p, prove_bounds(p)).populations[0]
+    assert placed.process == process
+    if placed.registers is not None:
+        r = placed.registers
+        assert ((r.bias_mant << r.bias_exp) + (r.injected << 6)).tolist() == BIG.tolist()
+        assert r.bias_mant.min() >= -4096 and r.bias_mant.max() <= 4095 and r.injected.tolist()[1] == 0
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(-(1 << 23), 1 << 23))
 def test_bias_registers_are_found_exactly_where_they_exist(bias: int) -> None:
