@@ -6,6 +6,7 @@ One step, in this order (``R`` is what the neuron fired in the step before)::
     v  = b·v                          if decay_timing = "before"
     v  = reset(v, R)                  if reset_timing = "next_step"
     v  = v + g·u + k                  input_gain g, bias k
+    v  = reset(v, R)                  if reset_timing = "next_step_after_input"
     v  = max(v, v_min)                if v_min is given
     n  = number of spikes             fires, compare, threshold, levels, signed
     v  = reset(v, n)                  if reset_timing = "immediate"
@@ -31,7 +32,7 @@ Value = float | Array
 
 COMPARES = (">", ">=")
 RESETS = ("subtract", "to_value", "none")
-RESET_TIMINGS = ("immediate", "next_step")
+RESET_TIMINGS = ("immediate", "next_step", "next_step_after_input")
 DECAY_TIMINGS = ("before", "after")
 
 
@@ -51,6 +52,8 @@ class Dynamics:
         signed: also fires negative spikes, mirrored.
         reset: "subtract" takes ``n · reset_amount`` off, "to_value" sets ``reset_value``, "none" leaves v.
         reset_amount: what one spike takes off; None means the threshold.
+        reset_timing: "immediate"; "next_step" (snnTorch's delayed reset); "next_step_after_input" (snnTorch's ``Synaptic``
+            with a reset to zero, which loses that step's input).
         v_init: membrane before the first step; the current starts at 0.
         v_min: lower clamp of the membrane, or None.
         spike_value: what one spike is worth to the next layer.
@@ -69,7 +72,7 @@ class Dynamics:
     reset: Literal["subtract", "to_value", "none"] = "subtract"
     reset_amount: Value | None = None
     reset_value: Value = 0.0
-    reset_timing: Literal["immediate", "next_step"] = "immediate"
+    reset_timing: Literal["immediate", "next_step", "next_step_after_input"] = "immediate"
     decay_timing: Literal["before", "after"] = "before"
     v_init: Value = 0.0
     v_min: Value | None = None
@@ -190,6 +193,8 @@ def step(dynamics: Dynamics, state: NeuronState, current: Array) -> NeuronState:
     if dynamics.fires and dynamics.reset_timing == "next_step":
         v = apply_reset(dynamics, v, state.spikes)
     v = v + constant(dynamics.input_gain) * u + constant(dynamics.bias)
+    if dynamics.fires and dynamics.reset_timing == "next_step_after_input":
+        v = apply_reset(dynamics, v, state.spikes)
     if dynamics.v_min is not None:
         v = np.maximum(v, constant(dynamics.v_min))
     spikes = np.zeros_like(v)

@@ -156,7 +156,10 @@ def _follow(
         if p.fires and p.reset_timing == "next_step" and t > 0:
             late = _fired_interval(p, v_low, v_high) if leakless else _reset_interval(p, v_low, v_high, n_low, n_high)
             v_low, v_high = late
-        v_low, v_high = _readable(v_low + u_low + p.bias, v_high + u_high + p.bias)
+        v_low, v_high = v_low + u_low + p.bias, v_high + u_high + p.bias
+        if p.fires and p.reset_timing == "next_step_after_input" and t > 0:
+            v_low, v_high = _reset_interval(p, v_low, v_high, n_low, n_high)
+        v_low, v_high = _readable(v_low, v_high)
         widest_v = _wider(widest_v, v_low, v_high)
         v_low, v_high = _saturated(arithmetic, v_low), _saturated(arithmetic, v_high)
         if p.v_min is not None:

@@ -7,7 +7,9 @@ One step of a population, in this order (guarded units; R is what it fired in th
                                                           rule of the current
     v  = decay(v, decay_v)                                if decay_timing = "before"
     v  = reset(v, R)                                      if reset_timing = "next_step"
-    v  = v + u + bias                                     overflow rule of the membrane
+    v  = v + u + bias
+    v  = reset(v, R)                                      if reset_timing = "next_step_after_input"; then the overflow
+                                                          rule of the membrane
     v  = max(v, v_min)                                    if v_min is given
     n  = spikes: how often v passes threshold + j·spacing, j = 0 … levels−1; mirrored too if signed
     v  = reset(v, n)                                      if reset_timing = "immediate"
@@ -123,7 +125,10 @@ def update(
         v = decay(v, p.decay_v, a.rounding)
     if p.fires and p.reset_timing == "next_step":
         v = reset(p, v, fired)
-    v = overflow(p.name, "membrane", v + u + p.bias, a.membrane_overflow, a.state_bits)
+    v = v + u + p.bias
+    if p.fires and p.reset_timing == "next_step_after_input":
+        v = reset(p, v, fired)
+    v = overflow(p.name, "membrane", v, a.membrane_overflow, a.state_bits)
     if p.v_min is not None:
         v = np.maximum(v, p.v_min)
     spikes = count_spikes(p, v) if p.fires else np.zeros_like(v)

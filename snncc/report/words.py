@@ -21,6 +21,13 @@ def number(value: object) -> str:
     return f"{low:g}" if low == high else f"{low:.4g} … {high:.4g}"
 
 
+LATE = {
+    "immediate": "",
+    "next_step": " one step later",
+    "next_step_after_input": " one step later, that step's input included",
+}
+
+
 def describe_neuron(d: Dynamics) -> str:
     """What a neuron does, so that a person can check it against their own code."""
     parts = []
@@ -47,7 +54,7 @@ def describe_neuron(d: Dynamics) -> str:
         "to_value": f"resets to {number(d.reset_value)}",
         "none": "no reset",
     }
-    parts.append(resets[d.reset] + (" one step later" if d.reset_timing == "next_step" and d.reset != "none" else ""))
+    parts.append(resets[d.reset] + (LATE[d.reset_timing] if d.reset != "none" else ""))
     if late:
         parts.append(f"then v = {leak}")
     if np.any(d.v_init):

@@ -14,6 +14,7 @@ HAS_V_MIN = 8
 FIRES = 16
 STRICT = 32
 SIGNED = 64
+RESET_AFTER_INPUT = 128
 # `reset`, `rounding`, `overflow` as in snncc.program.program
 NONE, SUBTRACT, TO_VALUE = 0, 1, 2
 NEAREST, FLOOR, TOWARD_ZERO = 0, 1, 2
@@ -59,11 +60,13 @@ def scatter_conv(spikes, weight, fan_out, current, shape_in, shape_out, stride, 
             x = (i // channels) % columns_in
             y = i // (channels * columns_in)
             first = (c // group_inputs) * per_group
-            for a in range(ky):
+            first_a, step_a = (y + padding[0]) % stride[0] if dilation[0] == 1 else 0, stride[0] if dilation[0] == 1 else 1
+            first_b, step_b = (x + padding[1]) % stride[1] if dilation[1] == 1 else 0, stride[1] if dilation[1] == 1 else 1
+            for a in range(first_a, ky, step_a):
                 top = y + padding[0] - a * dilation[0]
                 if top < 0 or top % stride[0] != 0 or top // stride[0] >= rows:
                     continue
-                for b in range(kx):
+                for b in range(first_b, kx, step_b):
                     left = x + padding[1] - b * dilation[1]
                     if left < 0 or left % stride[1] != 0 or left // stride[1] >= columns:
                         continue
@@ -177,7 +180,13 @@ def update_neurons(  # type: ignore[no-untyped-def]
                     x -= before * constants[2, i]
                 elif reset == 2:
                     x = constants[3, i]
-            x = _limited(x + new_u + bias, overflow_v, limit)
+            x += new_u + bias
+            if flags & 128 and before != 0:
+                if reset == 1:
+                    x -= before * constants[2, i]
+                elif reset == 2:
+                    x = constants[3, i]
+            x = _limited(x, overflow_v, limit)
             if flags & 8:
                 x = max(x, constants[8, i])
             count = 0
@@ -188,7 +197,7 @@ def update_neurons(  # type: ignore[no-untyped-def]
                     count -= _passed(-x, threshold, constants[1, i], levels)
                 if count != 0:
                     fired += 1
-                    if not flags & 4:
+                    if not flags & (4 | 128):
                         if reset == 1:
                             x -= count * constants[2, i]
                         elif reset == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class PreparedProgram:
     depth: int
 
 
+@lru_cache(maxsize=4)
 def prepare(program: Program) -> PreparedProgram:
     """Lay out ``program``. Raises :class:`UnsupportedError` where 64-bit arithmetic is not proven to hold its states."""
     bounds = prove_bounds(program)
@@ -128,6 +130,7 @@ def _population(program: Program, p: Population, accumulator: type) -> PreparedP
         kernels.HAS_CURRENT: p.decay_u is not None,
         kernels.DECAY_AFTER: p.decay_timing == "after",
         kernels.RESET_NEXT_STEP: p.reset_timing == "next_step",
+        kernels.RESET_AFTER_INPUT: p.reset_timing == "next_step_after_input",
         kernels.HAS_V_MIN: p.v_min is not None,
         kernels.FIRES: p.fires,
         kernels.STRICT: p.compare == ">",

@@ -51,6 +51,8 @@ def by_hand(d: Dynamics, currents: list[float]) -> tuple[list[float], list[float
         if d.fires and d.reset_timing == "next_step":
             v = reset(v, fired)
         v += c["input_gain"] * u + c["bias"]
+        if d.fires and d.reset_timing == "next_step_after_input":
+            v = reset(v, fired)
         if c["v_min"] is not None:
             v = max(v, c["v_min"])
         fired = 0

@@ -159,6 +159,19 @@ def test_fold_pooling_into_a_convolution(golden: Golden) -> None:
     golden("fold_pooling", format_graph(made))
 
 
+def test_fold_pooling_before_a_padded_convolution() -> None:
+    """The padding grows with the window: one pooled column of it is two columns of the image."""
+    conv = Conv2d(np.array([[[[1.0, 2, 4]]]]), stride=(1, 2), padding=(0, 1))
+    graph = through(
+        SumPool2d((2, 2), (2, 2)), conv, Neuron(Dynamics(fires=False)), shape=IMAGE, output=Output("membrane")
+    )
+    made = apply(FoldPooling(), graph)
+    folded = made.nodes["b"]
+    assert isinstance(folded, Conv2d) and (folded.stride, folded.padding) == ((2, 4), (0, 2))
+    data = np.arange(16).reshape(1, 1, 4, 4)
+    np.testing.assert_array_equal(run_graph(made, data).scores, run_graph(graph, data).scores)
+
+
 def test_fold_pooling_into_a_dense_layer() -> None:
     """Rows and columns that fill no window get weight 0."""
     made = apply(FoldPooling(), through(HALVE, Flatten(), Dense(np.array([[4.0, 8, 0, 4]])), SPIKE, shape=(1, 5, 4)))

@@ -129,6 +129,14 @@ def test_a_reset_keeps_the_positive_side_from_growing(timing: str) -> None:
     assert found.membrane == (-36, 11)
 
 
+@pytest.mark.parametrize("timing", ["immediate", "next_step"])
+def test_one_spike_a_step_takes_only_so_much_off(timing: str) -> None:
+    """Signed: −12, of which a spike leaves −7, then −19 → −14, then −26; an input that does it exists."""
+    program = one_layer(steps=3, signed=True, reset_timing=timing)
+    assert prove_bounds(program).populations["n"].membrane == (-26, 11)
+    assert observed(program, np.array([[3, 0]]))["n", "membrane"][0] == -26
+
+
 def test_a_clamp_stops_the_negative_side() -> None:
     """Before the clamp −7 − 12."""
     found = prove_bounds(one_layer(steps=50, v_min=whole(-7))).populations["n"]

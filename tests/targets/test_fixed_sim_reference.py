@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from snncc.errors import InputError
 from snncc.program import reference
-from snncc.program.program import EXACT, LOIHI, Program, check_program
+from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source, check_program
 from snncc.program.reference import IntegerRecording, run_reference
 from snncc.target import RunOptions
 from snncc.targets.fixed_sim.engine import run
@@ -83,6 +83,24 @@ def test_loihi_examples_really_overflow(monkeypatch: pytest.MonkeyPatch) -> None
 
     look()
     assert seen == {("wrap", True), ("wrap", False), ("saturate", True), ("saturate", False)}
+
+
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_at_the_edges_of_24_bits(off: int) -> None:
+    """Currents of exactly ±2^23, one guarded unit less and more, two and three times that; membranes at the edge too."""
+    population = Population(
+        "n", (7,), np.asarray(2**22), np.asarray(4096), np.asarray(0), np.asarray(0), np.asarray(1), np.asarray(0),
+        current_bias=np.asarray(off), reset="none", guard_bits=6,
+    )  # fmt: skip
+    source = Source("in", (1,), "static", 1, 1, 1.0)
+    weight = np.arange(-3, 4)[:, None] << 17
+    projection = Projection("w", "in", "n", "dense", weight)
+    program = Program("edge", 3, LOIHI, source, (population,), (projection,), Readout("n", "summed_current"))
+    data = np.ones((1, 1), np.int64)
+    expected = run_reference(program, data)
+    assert_equal(expected, run(program, data, RunOptions(record=True)))
+    once = {-1: [2**23 - 1, -1, 2**23 - 1], 0: [2**23, 0, 2**23], 1: [-(2**23) + 1, 1, -(2**23) + 1]}[off]
+    assert expected.scores[0, [2, 3, 4]].tolist() == [3 * u for u in once]
 
 
 @pytest.mark.parametrize("what", ["float", "range", "shape", "steps", "empty"])

@@ -54,7 +54,10 @@ class Neurons:
             v = decay(v, self.decay_v)
         if self.fires and self.reset_timing == "next_step":
             v = self.after_reset(v, fired)
-        v = np.clip(v + u + self.bias, 1 - STATE_LIMIT, STATE_LIMIT - 1)
+        v = v + u + self.bias
+        if self.fires and self.reset_timing == "next_step_after_input":
+            v = self.after_reset(v, fired)
+        v = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
         if self.v_min is not None:
             v = np.maximum(v, self.v_min)
         spikes = self.spikes_of(v)
