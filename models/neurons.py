@@ -125,6 +125,8 @@ class SpikingNeuron(nn.Module):
         steps = current.unbind() if len(current) > 1 else current.unbind() * time_steps  # unbind: one cheap backward
         for i in steps:
             u = i if d.current_decay is None else constant(d.current_decay, i) * u + i
+            if not _is(d.current_bias, 0.0):
+                u = u + constant(d.current_bias, u)
             v, spikes = self._step(u, v, spikes)
             recording.append(spikes if d.fires else v)
         return torch.stack(recording)
@@ -140,6 +142,8 @@ class SpikingNeuron(nn.Module):
         v = v + (u if _is(d.input_gain, 1.0) else constant(d.input_gain, v) * u)
         if not _is(d.bias, 0.0):
             v = v + constant(d.bias, v)
+        if d.fires and d.reset_timing == "next_step_after_input":
+            v = self._reset(v, spikes)
         if d.v_min is not None:
             v = torch.maximum(v, constant(d.v_min, v))
         if d.fires:

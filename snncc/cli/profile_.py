@@ -59,7 +59,12 @@ def command(
     if as_json:
         priced = report_dict(report) if energy else None
         terminal.print_json(
-            {"target": target.name, "samples": run.samples, "layers": [layer_facts(p) for p in report.layers], "energy": priced}
+            {
+                "target": target.name,
+                "samples": run.samples,
+                "layers": [layer_facts(p) for p in report.layers],
+                "energy": priced,
+            }
         )
         return
     show(report, run, energy)
@@ -104,7 +109,10 @@ def show(report: EnergyReport, run: IntegerRecording, energy: bool) -> None:
         if scope.missing:
             t.fact(scope.key, f"{scope.title}: not modelled: {scope.missing}")
         elif scope.key == "S0":
-            t.fact(scope.key, f"{scope.title}: {t.count(report.total.synaptic_operations / report.samples)} synaptic operations")
+            t.fact(
+                scope.key,
+                f"{scope.title}: {t.count(report.total.synaptic_operations / report.samples)} synaptic operations",
+            )
         else:
             interval = f"[{t.joules(total.low)} … {t.joules(total.high)}]"
             t.fact(scope.key, f"{scope.title}: {t.joules(total.typ)}", interval, f"grade {costs.grade}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from snncc.errors import InputError, UnsupportedError
 from snncc.frontends.dialects import SILENT, Dialect, NeuronRecord, Reading
-from snncc.ir.dynamics import RESET_TIMINGS, Dynamics, Value
+from snncc.ir.dynamics import Dynamics, Value
 
 Array = np.ndarray
 
@@ -100,12 +100,6 @@ def _spiking(record: NeuronRecord, reading: Reading, constants: dict[str, Any]) 
     if dialect.name == "spyx" and record.kind == "CubaLIF":  # Spyx takes θ off twice, before and after the decay
         amount = collapse(np.asarray(threshold) * (1.0 + np.asarray(constants["membrane_decay"])))
     timing = _timing(record, reading)
-    if timing not in RESET_TIMINGS:
-        raise UnsupportedError(
-            f"{record.name}: snnTorch's Synaptic with reset to zero loses the input of the step after a spike, which "
-            f"this "
-            "version cannot express; train it with reset_mechanism='subtract'"
-        )
     v_min: Value | None = None
     if reading.v_min is not None:
         v_min = collapse(-np.asarray(threshold)) if reading.v_min == "-threshold" else float(reading.v_min)

@@ -60,8 +60,14 @@ def scatter_conv(spikes, weight, fan_out, current, shape_in, shape_out, stride, 
             x = (i // channels) % columns_in
             y = i // (channels * columns_in)
             first = (c // group_inputs) * per_group
-            first_a, step_a = (y + padding[0]) % stride[0] if dilation[0] == 1 else 0, stride[0] if dilation[0] == 1 else 1
-            first_b, step_b = (x + padding[1]) % stride[1] if dilation[1] == 1 else 0, stride[1] if dilation[1] == 1 else 1
+            first_a, step_a = (
+                (y + padding[0]) % stride[0] if dilation[0] == 1 else 0,
+                stride[0] if dilation[0] == 1 else 1,
+            )
+            first_b, step_b = (
+                (x + padding[1]) % stride[1] if dilation[1] == 1 else 0,
+                stride[1] if dilation[1] == 1 else 1,
+            )
             for a in range(first_a, ky, step_a):
                 top = y + padding[0] - a * dilation[0]
                 if top < 0 or top % stride[0] != 0 or top // stride[0] >= rows:

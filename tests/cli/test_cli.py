@@ -38,7 +38,17 @@ def snncc(capsys, monkeypatch):  # type: ignore[no-untyped-def]
 def compiled(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
     """The multi-threshold zoo model, compiled for fixed-sim."""
     folder = tmp_path_factory.mktemp("compiled") / "net"
-    command = [sys.executable, "-m", "snncc.cli.main", "compile", "mnist-multi-threshold", "-t", "fixed-sim", "-o", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "snncc.cli.main",
+        "compile",
+        "mnist-multi-threshold",
+        "-t",
+        "fixed-sim",
+        "-o",
+        folder,
+    ]
     subprocess.run([str(c) for c in command], check=True, capture_output=True, timeout=300)
     return folder
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snncc.errors import DialectError, UnsupportedError
+from snncc.errors import DialectError
 from snncc.frontends.nir import read_nir
-from snncc.ir.dynamics import RESET_TIMINGS
 from snncc.ir.interpreter import run_graph
 
 CASES = os.environ.get("SNNCC_CASES")
@@ -48,10 +47,6 @@ def test_braille(name: str, reset: str, alphas: tuple, betas: tuple) -> None:
     torch = pytest.importorskip("torch", reason="the weights are a torch state_dict")
     folder = Path(str(CASES)) / "nir-braille"
     options = {"dialect": "snntorch", "reset": reset, "time_steps": str(STEPS)}
-    if reset == "zero" and "next_step_after_input" not in RESET_TIMINGS:
-        with pytest.raises(UnsupportedError, match="loses the input"):
-            read_nir(folder / f"braille_noDelay_{name}.nir", options)
-        return
     bias, kind = name.split("_")
     saved = torch.load(folder / f"model_noDelay_{bias}_ref_{kind}.pt", weights_only=True, map_location="cpu")
     state = {key: value.numpy() for key, value in saved.items() if hasattr(value, "numpy")}

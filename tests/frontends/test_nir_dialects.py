@@ -15,7 +15,6 @@ import pytest
 from nir_files import HIDDEN, INPUTS, check, full, run, spikes, two_layers, weights, write_chain
 
 from snncc.errors import InputError, UnsupportedError
-from snncc.ir.dynamics import RESET_TIMINGS
 
 Layer = Callable[[np.ndarray], np.ndarray]
 SEEDS = (1, 2, 3)
@@ -75,10 +74,6 @@ def snntorch_node(beta: float, alpha: float | None = None) -> Callable[[int], ni
 def test_snntorch(tmp_path: Path, seed: int, alpha: float | None, reset: str, delayed: bool) -> None:
     path = two_layers(tmp_path / "net.nir", seed, snntorch_node(0.83, alpha))
     options = {"dialect": "snntorch", "reset": reset, "reset_delay": "yes" if delayed else "no"}
-    if alpha is not None and reset == "zero" and delayed and "next_step_after_input" not in RESET_TIMINGS:
-        with pytest.raises(UnsupportedError, match="loses the input of the step after a spike"):
-            run(path, spikes(seed), **options)
-        return
     check(path, seed, snntorch(0.83, reset, delayed, alpha), **options)
 
 

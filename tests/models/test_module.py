@@ -29,7 +29,7 @@ neuron_fields = st.fixed_dictionaries(
         "levels": st.integers(1, 4),
         "signed": st.booleans(),
         "reset": st.sampled_from(["subtract", "to_value", "none"]),
-        "reset_timing": st.sampled_from(["immediate", "next_step"]),
+        "reset_timing": st.sampled_from(["immediate", "next_step", "next_step_after_input"]),
         "decay_timing": st.sampled_from(["before", "after"]),
         "current_decay": st.one_of(st.none(), st.floats(0, 0.9)),
         "v_init": st.floats(-0.5, 0.5),

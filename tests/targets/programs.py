@@ -204,7 +204,7 @@ def _random_population(
         "reset": str(rng.choice(["subtract", "to_value", "none"])),
         "reset_amount": values(fan_in // 4 + 1, fan_in + 2) << GUARD,
         "reset_value": values(-200, 200),
-        "reset_timing": str(rng.choice(["immediate", "next_step"])),
+        "reset_timing": str(rng.choice(["immediate", "next_step", "next_step_after_input"])),
         "decay_timing": str(rng.choice(timing)),
         "v_init": values(-3000, 3000),
         "v_min": -np.abs(values(1000, 9000)) if rng.random() < 0.3 else None,

@@ -28,7 +28,9 @@ def check(program: Program) -> list[Finding]:
     used = sum((p.weight != 0).sum() * WEIGHT_BITS // 8 for p in program.projections)
     if used <= MEMORY_BYTES:
         return []
-    return [Finding(program.name, "weight memory", f"{used:,} bytes", f"{MEMORY_BYTES:,} bytes", "train a smaller network")]
+    return [
+        Finding(program.name, "weight memory", f"{used:,} bytes", f"{MEMORY_BYTES:,} bytes", "train a smaller network")
+    ]
 
 
 def emit(program: Program, folder: Path) -> list[str]:
