@@ -77,7 +77,7 @@ class Quantise:
             while True:
                 choice = choose_scale(neuron.dynamics, synapses, shapes[name], self._rules(shift, shared), power)
                 whole_synapses = {n: quantise_weight(s, choice, shapes[name]) for n, s in synapses.items()}  # type: ignore[arg-type]
-                worst = self._worst_current(graph, neuron.dynamics, whole_synapses, shapes)
+                worst = self._worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
                 excess = 0 if self.current_bits is None else _excess(worst, self.current_bits)
                 if excess <= shift:
                     break
@@ -115,7 +115,7 @@ class Quantise:
 
     @staticmethod
     def _worst_current(
-        graph: Graph, dynamics: Dynamics, synapses: Mapping[str, Node], shapes: Mapping[str, Shape]
+        graph: Graph, dynamics: Dynamics, unit: Array, synapses: Mapping[str, Node], shapes: Mapping[str, Shape]
     ) -> float:
         """Largest magnitude of the current state, in units, over all inputs and steps."""
         low: Any = 0.0
@@ -128,6 +128,7 @@ class Quantise:
                 low = low + apply_node(part, np.full((1, *given), float(to_low)))
                 high = high + apply_node(part, np.full((1, *given), float(to_high)))
         worst = max(float(np.max(np.abs(low))), float(np.max(np.abs(high))))
+        worst += float(np.max(np.abs(dynamics.current_bias)) / np.min(unit))
         if dynamics.current_decay is None:
             return worst
         keep = float(np.max(dynamics.current_decay))

@@ -52,21 +52,34 @@ def choose_scale(
     rules: ScaleChoice.Rules,
     power: Mapping[str, Array | None],
 ) -> ScaleChoice:
-    """The scale with the least weighted squared error among the clip ratios, snapped to the reset or threshold."""
-    largest = np.zeros(shape[0])
-    for node in synapses.values():
-        largest = np.maximum(largest, channel_max(node, shape))  # type: ignore[arg-type]
-    widest = largest.max() if largest.size and largest.max() > 0 else 1.0
-    largest = np.full(1, widest) if rules.shared else np.where(largest > 0, largest, widest)
+    """The scale with the least weighted squared error, snapped to the reset or threshold: of the clip ratios, and of those
+    in which the smallest weight is 1, 2, 3 or 4, so that weights that are whole already stay exact."""
+    largest = _largest(synapses, shape, rules.shared)
+    smallest = 1 / _largest({n: _reciprocal(s) for n, s in synapses.items()}, shape, rules.shared)  # type: ignore[arg-type]
     anchor = _anchor(dynamics, shape, rules.shared)
-    best_unit = _snapped(largest / rules.largest_weight, anchor, rules)
+    wanted = [largest / ratio / rules.largest_weight for ratio in CLIP_RATIOS] + [smallest / n for n in (1, 2, 3, 4)]
+    best_unit = _snapped(wanted[0], anchor, rules)
     best_error = _error(synapses, best_unit, shape, rules, power)
-    for ratio in CLIP_RATIOS[1:]:
-        unit = _snapped(largest / ratio / rules.largest_weight, anchor, rules)
+    for candidate in wanted[1:]:
+        unit = _snapped(candidate, anchor, rules)
         error = _error(synapses, unit, shape, rules, power)
         better = error < best_error
         best_unit, best_error = np.where(better, unit, best_unit), np.where(better, error, best_error)
     return ScaleChoice(best_unit, rules.largest_weight)
+
+
+def _largest(synapses: Mapping[str, Node], shape: Shape, shared: bool) -> Array:
+    """Largest ``|w|`` into each channel (C,), or into the layer (1,); that of the layer where a channel has none."""
+    largest = np.zeros(shape[0])
+    for node in synapses.values():
+        largest = np.maximum(largest, channel_max(node, shape))  # type: ignore[arg-type]
+    widest = largest.max() if largest.size and largest.max() > 0 else 1.0
+    return np.full(1, widest) if shared else np.where(largest > 0, largest, widest)
+
+
+def _reciprocal(node: Synapse) -> Synapse:
+    """The node with ``1/w`` for its weights, 0 where they are 0."""
+    return replace(node, weight=np.divide(1.0, node.weight, out=np.zeros(node.weight.shape), where=node.weight != 0))
 
 
 def _anchor(dynamics: Dynamics, shape: Shape, shared: bool) -> Array | None:

@@ -76,6 +76,7 @@ class Target:
         emit: writes the target's own sources into an artefact folder and returns their names.
         run: executes a Program, given the artefact folder it came from (None: not compiled to disk), on integer inputs.
         setup: installs what the target needs and says where, or None where it needs nothing.
+        describe: what each population and projection of a Program becomes on the target, in words, or None.
         exact_samples: how many samples ``snncc verify`` runs on it by default; None runs them all. A target too slow
             for a whole test set is compared on these, and fixed-sim stands in for the rest.
     """
@@ -89,4 +90,5 @@ class Target:
     emit: Callable[[Program, Path], list[str]]
     run: Callable[[Program, Path | None, np.ndarray, RunOptions], IntegerRecording]
     setup: Callable[[Callable[[str], None]], str] | None = None
+    describe: Callable[[Program], Mapping[str, str]] | None = None
     exact_samples: int | None = None

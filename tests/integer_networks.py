@@ -35,7 +35,7 @@ def programs(draw: Any, arithmetic: Arithmetic) -> Program:
     span = draw(st.sampled_from((1, 1000, 5000))) if arithmetic is LOIHI else draw(st.sampled_from((1, 20)))
     encoding = draw(st.sampled_from(("static", "frames", "spikes")))
     low, high = draw(st.sampled_from(((0, 1), (-3, 2), (0, 255), (2, 5))))
-    source = Source("input", draw(st.sampled_from(SHAPES)), encoding, low, high, 1.0)
+    source = Source("input", draw(st.sampled_from(SHAPES)), encoding, low, high)
     shapes = {"input": source.shape}
     populations: list[Population] = []
     projections: list[Projection] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def command(
             {"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)}
         )
         return
-    _show(made, path, folder)
+    _show(made, path, folder, target.describe(made.program) if target.describe else {})
 
 
 def _refuse(made: Compilation, target: str, as_json: bool) -> None:
@@ -81,7 +82,7 @@ def _refuse(made: Compilation, target: str, as_json: bool) -> None:
     raise click.exceptions.Exit(1)
 
 
-def _show(made: Compilation, path: Path, folder: Path) -> None:
+def _show(made: Compilation, path: Path, folder: Path, parts: Mapping[str, str]) -> None:
     from snncc.report import terminal
     from snncc.report.words import describe_graph, describe_proof
 
@@ -95,6 +96,8 @@ def _show(made: Compilation, path: Path, folder: Path) -> None:
         if name == "quantise":
             terminal.fact("quantised", did)
     terminal.fact("proven", describe_proof(made.program, made.bounds))
+    for form in dict.fromkeys(parts.values()):
+        terminal.fact("built", f"{', '.join(n for n, f in parts.items() if f == form)}: {form}")
     for remark in made.remarks:
         terminal.fact("note", remark)
     for finding in made.findings:

@@ -144,16 +144,24 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{folder}: has format version {manifest.get('version')}; this snncc reads {FORMAT_VERSION}"
         )
-    hashes = manifest.get("files")
-    for name in READ_BACK:
-        path = folder / name
-        if not path.is_file():
-            raise ArtifactError(f"{folder}: {name} is missing; compile the model again")
-        if not isinstance(hashes, dict) or hashes.get(name) != sha256_of(path):
-            raise ArtifactError(f"{path}: was changed after it was compiled; compile the model again")
+    _check_files(folder, manifest.get("files"))
     program = decode_program(_read_json(folder / PROGRAM), load_arrays(folder / WEIGHTS), str(folder / PROGRAM))
     graph = decode_graph(_read_json(folder / GRAPH), load_arrays(folder / GRAPH_ARRAYS), str(folder / GRAPH))
     return Artifact(folder, program, graph, manifest, _read_json(folder / REPORT))
+
+
+def _check_files(folder: Path, hashes: Any) -> None:
+    """Every file that was compiled is there and as it was; nothing outside the folder is looked at."""
+    if not isinstance(hashes, dict) or not set(READ_BACK) <= set(hashes):
+        raise ArtifactError(f"{folder}: its {MANIFEST} is damaged; compile the model again")
+    for name, expected in sorted(hashes.items()):
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(f"{folder}: its {MANIFEST} names {name!r}, which lies outside")
+        if not path.is_file():
+            raise ArtifactError(f"{folder}: {name} is missing; compile the model again")
+        if sha256_of(path) != expected:
+            raise ArtifactError(f"{path}: was changed after it was compiled; compile the model again")
 
 
 def _read_json(path: Path) -> Any:

@@ -47,7 +47,7 @@ def lower(graph: Graph, arithmetic: Arithmetic, units: Mapping[str, Array] | Non
         graph.name,
         graph.time_steps,
         arithmetic,
-        Source(graph.input, source.shape, source.encoding, source.low, source.high, source.scale),
+        Source(graph.input, source.shape, source.encoding, source.low, source.high),
         tuple(populations),
         tuple(projections),
         _readout(graph),

@@ -59,7 +59,6 @@ class Source:
     """Where data enters: integers of ``shape`` in low..high; encodings as in :class:`snncc.ir.nodes.Input`.
 
     A "static" source is the same at every step: what it drives is computed once and injected as a current each step.
-    ``scale`` is what one unit is worth in the float network; no executor uses it.
     """
 
     name: str
@@ -67,7 +66,6 @@ class Source:
     encoding: str
     low: int
     high: int
-    scale: float
 
 
 @dataclass(frozen=True, eq=False)

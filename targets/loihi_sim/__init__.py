@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,14 @@ def run(program: Program, folder: Path | None, inputs: np.ndarray, options: RunO
     return run_program(program, folder, inputs, options)
 
 
+def describe(program: Program) -> Mapping[str, str]:
+    """Which of Lava's own Processes, or of ours and why, each part becomes."""
+    from snncc.program.bounds import prove_bounds
+    from snncc.targets.loihi_sim.placement import place
+
+    return place(program, prove_bounds(program)).describe()
+
+
 def setup(say: Callable[[str], None]) -> str:
     """Install Lava into a folder of its own."""
     from snncc.targets.loihi_sim.setup import install
@@ -75,5 +83,6 @@ TARGET = Target(
     emit=emit,
     run=run,
     setup=setup,
+    describe=describe,
     exact_samples=EXACT_SAMPLES,
 )

@@ -46,16 +46,16 @@ CONV_SETTING_HIGH = 127
 DENSIFY_LIMIT = 1 << 22
 """A sparse projection with no more than this many possible weights is given to Dense; ours, 16 MiB of 32-bit weights."""
 
-LIMITS: Mapping[str, int | str] = {
-    "lava-nc": LAVA_VERSION,
-    "weight": f"{WEIGHT_LOW}..{WEIGHT_HIGH}",
-    "decay register": f"0..{DECAY_REGISTER_HIGH}",
-    "threshold register": f"0..{THRESHOLD_REGISTER_HIGH}, times {1 << GUARD_BITS}",
-    "bias mantissa": f"{BIAS_MANTISSA_LOW}..{BIAS_MANTISSA_HIGH}",
-    "bias exponent": f"0..{BIAS_EXPONENT_HIGH}",
-    "guard bits": GUARD_BITS,
-    "state bits": 24,
-    "delay": f"0..{DELAY_HIGH} steps",
-    "graded payload": f"up to {PAYLOAD_HIGH}",
+_LAVA = f"lava-nc {LAVA_VERSION}, lava/proc/lif/models.py, PyLifModelBitAcc"
+
+LIMITS: Mapping[str, Mapping[str, int | str]] = {
+    "weight": {"value": f"{WEIGHT_LOW}..{WEIGHT_HIGH}", "source": "Davies et al. 2018, IEEE Micro 38(1), table 1"},
+    "decay register": {"value": f"0..{DECAY_REGISTER_HIGH}", "source": _LAVA},
+    "threshold register": {"value": f"0..{THRESHOLD_REGISTER_HIGH}, times {1 << GUARD_BITS}", "source": _LAVA},
+    "bias mantissa": {"value": f"{BIAS_MANTISSA_LOW}..{BIAS_MANTISSA_HIGH}", "source": _LAVA},
+    "bias exponent": {"value": f"0..{BIAS_EXPONENT_HIGH}", "source": _LAVA},
+    "guard bits": {"value": GUARD_BITS, "source": _LAVA + ", act_shift"},
+    "state bits": {"value": 24, "source": _LAVA},
+    "delay": {"value": f"0..{DELAY_HIGH} steps", "source": "Loihi 2; lava/proc/dense/models.py, DelayDense"},
+    "graded payload": {"value": f"up to {PAYLOAD_HIGH}", "source": "lava/proc/dense/models.py, 24-bit ports"},
 }
-"""For ``snncc targets`` and the manifest."""

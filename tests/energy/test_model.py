@@ -59,7 +59,7 @@ def small_program(encoding: str = "static") -> Program:
         "small",
         3,
         EXACT,
-        Source("input", (3,), encoding, 0, 5, 1.0),
+        Source("input", (3,), encoding, 0, 5),
         (neurons("a", 2, 2), neurons("b", 2, 1), neurons("c", 1, 2)),
         (
             Projection("input-a", "input", "a", "dense", whole([[1, 0, 1], [0, 0, 1]])),

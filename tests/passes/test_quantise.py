@@ -219,3 +219,20 @@ def test_lowering_loses_no_edge() -> None:
     late = build_graph({k: v for k, v in nodes.items() if k != "f"}, [("in", "w"), ("w", "n"), ("n", "out", 1)], 2)
     with pytest.raises(UnsupportedError, match="out: reads no neuron"):
         lower(late, EXACT)
+
+
+def test_weights_that_are_whole_multiples_already_stay_exact() -> None:
+    rng = np.random.default_rng(5)
+    weight = rng.integers(-5, 6, (6, 9)).astype(float) * 0.25
+    weight[:, 0] = 0.25
+    nodes = {
+        "input": Input((9,), "spikes", 1.0, 0, 1),
+        "fc": Dense(weight),
+        "lif": Neuron(Dynamics(threshold=2.0, membrane_decay=1.0, reset="to_value")),
+        "output": Output("spike_count"),
+    }
+    quantised = Quantise(bits=4).run(chain(nodes, 5), Context()).graph
+    made = quantised.nodes["fc"]
+    assert isinstance(made, Dense)
+    scale = weight[0, 0] / made.weight[0, 0]
+    assert np.array_equal(made.weight * scale, weight)

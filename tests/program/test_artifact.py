@@ -246,7 +246,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "bytes": (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe"), "no readable JSON"),
     "deep json": (lambda f: (f / "manifest.json").write_text("[" * 200_000), "no readable JSON"),
     "version": (edit("manifest.json", put("version", value=99), False), "has format version 99; this snncc reads 1"),
-    "no hashes": (edit("manifest.json", put("files", value=None), False), "was changed after it was compiled"),
+    "no hashes": (edit("manifest.json", put("files", value=None), False), r"manifest\.json is damaged"),
     "changed": (edit("program.json", put("time_steps", value=4), False), r"program\.json: was changed after"),
     "truncated": (truncate, "no intact .npz"),
     "pickle": (pickled, "holds Python objects; only plain arrays are read"),
@@ -335,3 +335,19 @@ def test_arrays_keep_their_shape_and_type(array: np.ndarray, tmp_path: Path) -> 
     back = load_arrays(tmp_path / "a.npz")["x/y"]
     assert back.shape == array.shape and back.dtype == array.dtype
     np.testing.assert_array_equal(back, array)
+
+
+def test_a_changed_emitted_file_is_noticed(tmp_path: Path) -> None:
+    from snncc.compiler import CompileOptions, compile_graph, write_compilation
+    from snncc.frontends import load_model
+    from snncc.registry import get_target, resolve_model
+
+    model, target, options = resolve_model("mnist-lif"), get_target("loihi-sim"), CompileOptions()
+    folder = write_compilation(
+        compile_graph(load_model(model), target, options), target, options, model, tmp_path / "net"
+    )
+    assert read_artifact(folder).program.name == "mnist-lif"
+    script = folder / "run.py"
+    script.write_text(script.read_text() + "\n# a small change\n")
+    with pytest.raises(ArtifactError, match=r"run\.py: was changed"):
+        read_artifact(folder)

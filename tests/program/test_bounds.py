@@ -100,7 +100,7 @@ def one_layer(steps: int = 3, arithmetic: Arithmetic = EXACT, delay: int = 0, **
         "net",
         steps,
         arithmetic,
-        Source("input", (2,), "static", 0, 3, 1.0),
+        Source("input", (2,), "static", 0, 3),
         (Population("n", (2,), **made),),
         (Projection("w", "input", "n", "dense", weight, delay=delay),),
         Readout("n", "membrane"),
@@ -151,7 +151,7 @@ def test_a_reset_value_far_away_counts() -> None:
 
 def test_a_delayed_projection_may_be_silent() -> None:
     """A constant +8 that comes two steps late does not hide the −5 that is there at once."""
-    source = Source("input", (1,), "static", 1, 1, 1.0)
+    source = Source("input", (1,), "static", 1, 1)
     program = one_layer()
     population = Population(**{**vars(program.populations[0]), "shape": (1,), "fires": False})
     early = Projection("early", "input", "n", "dense", whole([[-5]]))

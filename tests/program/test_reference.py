@@ -143,7 +143,7 @@ def test_a_run_by_hand() -> None:
         "n", (1,), np.asarray(20), np.asarray(2048), np.asarray(1), np.asarray(4), np.asarray(20), np.asarray(0),
         compare=">=", guard_bits=1,
     )  # fmt: skip
-    source = Source("in", (1,), "static", 0, 9, 1.0)
+    source = Source("in", (1,), "static", 0, 9)
     projection = Projection("w", "in", "n", "dense", np.array([[2]]))
     program = Program("net", 5, EXACT, source, (population,), (projection,), Readout("n", "spike_count"))
     recording = run_reference(program, np.array([[3]]))

@@ -36,12 +36,12 @@ def neurons(name: str, shape: tuple[int, ...], **fields: Any) -> Population:
 
 def static(shape: tuple[int, ...], low: int = 0, high: int = 255) -> Source:
     """A source that is the same at every step."""
-    return Source("input", shape, "static", low, high, 1.0)
+    return Source("input", shape, "static", low, high)
 
 
 def frames(shape: tuple[int, ...], low: int = 0, high: int = 1) -> Source:
     """A source with data of its own at every step."""
-    return Source("input", shape, "spikes" if (low, high) == (0, 1) else "frames", low, high, 1.0)
+    return Source("input", shape, "spikes" if (low, high) == (0, 1) else "frames", low, high)
 
 
 def program(

@@ -92,7 +92,7 @@ def test_at_the_edges_of_24_bits(off: int) -> None:
         "n", (7,), np.asarray(2**22), np.asarray(4096), np.asarray(0), np.asarray(0), np.asarray(1), np.asarray(0),
         current_bias=np.asarray(off), reset="none", guard_bits=6,
     )  # fmt: skip
-    source = Source("in", (1,), "static", 1, 1, 1.0)
+    source = Source("in", (1,), "static", 1, 1)
     weight = np.arange(-3, 4)[:, None] << 17
     projection = Projection("w", "in", "n", "dense", weight)
     program = Program("edge", 3, LOIHI, source, (population,), (projection,), Readout("n", "summed_current"))
