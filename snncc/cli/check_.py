@@ -15,10 +15,7 @@ from snncc.cli import options as shared
 @shared.quantise_options
 @shared.semantics_options
 @shared.json_option
-def command(
-    model: str, target_name: str | None, dialect: str | None, time_steps: int | None, reset: str | None,
-    pairs: tuple[str, ...], as_json: bool, **quantise: Any,
-) -> None:  # fmt: skip
+def command(model: str, target_name: str | None, semantics: dict[str, str], as_json: bool, **quantise: Any) -> None:
     """List everything TARGET cannot take in MODEL, with what to do about it. Exits with 1 if there is anything."""
     from snncc.compiler import compile_graph
     from snncc.errors import UnsupportedError
@@ -28,7 +25,7 @@ def command(
     from snncc.target import Finding
 
     target = shared.need_target(target_name)
-    _, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+    _, graph = shared.read_graph(model, semantics)
     chosen = shared.compile_options(
         quantise["bits"], quantise["guard_bits"], quantise["per_layer"], quantise["calibration"], graph
     )

@@ -32,10 +32,7 @@ def command(
     guard_bits: int | None,
     per_layer: bool,
     calibration: str | None,
-    dialect: str | None,
-    time_steps: int | None,
-    reset: str | None,
-    pairs: tuple[str, ...],
+    semantics: dict[str, str],
     print_after: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -49,7 +46,7 @@ def command(
     unknown = set(print_after) - {"all"} - set(entries("snncc.passes"))
     if unknown:
         raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
-    path, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+    path, graph = shared.read_graph(model, semantics)
     chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph)
 
     def after(one: Any, result: Any) -> None:

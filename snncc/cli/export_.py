@@ -14,10 +14,7 @@ from snncc.cli import options as shared
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .nir file to write.")
 @shared.semantics_options
 @shared.json_option
-def command(
-    model: str, output: Path, dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...],
-    as_json: bool,
-) -> None:  # fmt: skip
+def command(model: str, output: Path, semantics: dict[str, str], as_json: bool) -> None:
     """Write MODEL as NIR that any NIR reader opens, with the complete semantics beside it for snncc."""
     from snncc.errors import InputError
     from snncc.frontends.nir_export import export_nir
@@ -27,7 +24,7 @@ def command(
 
     if output.suffix != ".nir":
         raise InputError(f"{output}: snncc exports NIR; give a file that ends in .nir")
-    path, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+    path, graph = shared.read_graph(model, semantics)
     folding = [get("snncc.passes", name)() for name in ("remove-identities", "fold-batch-norm")]
     graph = run_pipeline(graph, folding, Context())
     export_nir(graph, output)

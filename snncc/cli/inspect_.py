@@ -17,10 +17,7 @@ from snncc.cli import options as shared
 def command(
     model: str,
     text: bool,
-    dialect: str | None,
-    time_steps: int | None,
-    reset: str | None,
-    pairs: tuple[str, ...],
+    semantics: dict[str, str],
     as_json: bool,
 ) -> None:
     """Print what the network of MODEL does, layer by layer, so that it can be checked against one's own code."""
@@ -33,7 +30,7 @@ def command(
     if artifact is not None:
         graph = artifact.graph
     else:
-        _, graph = shared.read_graph(model, shared.reader_options(dialect, time_steps, reset, pairs))
+        _, graph = shared.read_graph(model, semantics)
     if text:
         click.echo(format_graph(graph), nl=False)
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -31,20 +32,39 @@ def data_option(required: bool = True) -> Callable[[F], F]:
     return click.option("--data", "data_name", required=required, help=text)
 
 
-def semantics_options(function: F) -> F:
-    """Options that say what a file leaves open."""
+SEMANTICS: dict[str, click.Option] = {
+    option.name: option
     for option in (
-        click.option(
-            "--opt", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."
+        click.Option(["--dialect"], help="Whose semantics a NIR file follows: snntorch, norse, sinabs …"),
+        click.Option(["--time-steps"], type=click.IntRange(min=1), help="Steps a sample, where the file does not say."),
+        click.Option(
+            ["--dt"], type=click.FloatRange(min=0, min_open=True), help="Time step, in the file's unit of time."
         ),
-        click.option(
-            "--reset", type=click.Choice(["subtract", "zero"]), help="How the neurons reset, where it is open."
+        click.Option(["--reset"], type=click.Choice(["subtract", "zero"]), help="How neurons reset, where it is open."),
+        click.Option(
+            ["--reset-delay"], type=click.Choice(["yes", "no"]), help="Whether a reset waits for the next step."
         ),
-        click.option("--time-steps", type=click.IntRange(min=1), help="Steps a sample, where the file does not say."),
-        click.option("--dialect", help="Whose semantics a NIR file follows: snntorch, norse, sinabs …"),
-    ):
-        function = option(function)
-    return function
+        click.Option(["--multi-spike"], help="yes, no, or the most spikes in a step."),
+        click.Option(["--v-min"], help="Lower clamp of membranes: none, -threshold, or a number."),
+        click.Option(["--opt"], multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
+    )
+}
+"""Options that say what a file leaves open."""
+
+
+def semantics_options(function: F) -> F:
+    """Adds :data:`SEMANTICS`; the function gets them as one ``semantics`` argument, as a frontend takes them."""
+
+    @wraps(function)
+    def call(**values: Any) -> Any:
+        given = {name: values.pop(name) for name in SEMANTICS}
+        return function(**values, semantics=reader_options(**given))
+
+    call.__click_params__ = [  # type: ignore[attr-defined]
+        *getattr(function, "__click_params__", []),
+        *reversed(SEMANTICS.values()),
+    ]
+    return cast(F, call)
 
 
 def quantise_options(function: F) -> F:
@@ -61,17 +81,14 @@ def quantise_options(function: F) -> F:
     return function
 
 
-def reader_options(
-    dialect: str | None, time_steps: int | None, reset: str | None, pairs: tuple[str, ...]
-) -> dict[str, str]:
+def reader_options(opt: tuple[str, ...] = (), **given: Any) -> dict[str, str]:
     """What the semantics options say, as a frontend takes it."""
     options = {}
-    for pair in pairs:
+    for pair in opt:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--opt")
         options[key.replace("-", "_")] = value
-    given = {"dialect": dialect, "time_steps": time_steps, "reset": reset}
     return options | {key: str(value) for key, value in given.items() if value is not None}
 
 

@@ -79,8 +79,7 @@ def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any
             raise InputError(f"{model}: was compiled for {compiled_for}, not {target_name}; compile the model again")
         return artifact.graph, artifact.program, get_target(compiled_for), artifact.folder
     target = shared.need_target(target_name)
-    semantics = shared.reader_options(*(rest[k] for k in ("dialect", "time_steps", "reset", "pairs")))
-    _, graph = shared.read_graph(model, semantics)
+    _, graph = shared.read_graph(model, rest["semantics"])
     chosen = shared.compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)
     made = compile_graph(graph, target, chosen)
     if made.errors:
