@@ -256,4 +256,10 @@ def settled_output(
 def options_of(dialect: Dialect) -> str:
     """The options of a dialect as a command line shows them."""
     choices = {"reset": "|".join(dialect.resets), "dt": "SECONDS", "v_min": "NUMBER", "multi_spike": "yes|no|N"}
-    return " ".join(f"[--{key.replace('_', '-')} {choices.get(key, 'yes|no')}]" for key in dialect.options)
+    flags = {"reset", "reset_delay", "dt", "v_min", "multi_spike"}  # the others are given as --opt KEY=VALUE
+
+    def shown(key: str) -> str:
+        value = choices.get(key, "yes|no")
+        return f"[--{key.replace('_', '-')} {value}]" if key in flags else f"[--opt {key}={value}]"
+
+    return " ".join(shown(key) for key in dialect.options)
