@@ -13,7 +13,20 @@ from snncc.ir.compose import LINEAR, compose, per_channel
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
-from snncc.ir.nodes import Conv2d, Dense, Flatten, Identity, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
+from snncc.ir.nodes import (
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    Identity,
+    Input,
+    MaxPool2d,
+    Neuron,
+    Node,
+    Output,
+    Scale,
+    Sparse,
+)
 from snncc.ir.shapes import Shape, infer_shapes, input_shape
 from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, unused_name
 
@@ -29,13 +42,14 @@ class MergeSynapses:
     1. Each way from a population (or the input) to a neuron, over any linear nodes, becomes one Dense, Conv or Sparse
        node; sharing of weights is kept where :func:`snncc.ir.compose.compose` can. Branches and sums in between give a
        way each. The delays on the way add up, before the node.
+       Max pooling right before the neuron stays behind its convolution, whose bias passes it.
     2. A way with no node on it (a residual add) becomes a convolution with one weight 1 a channel, or a Sparse identity.
     3. All constant offsets (biases, batch norms before a padded convolution) arrive in the neuron's bias, exactly, a value
        a neuron where they differ within a channel; in ``current_bias`` where the neuron has a synaptic current or its
        current is what the output reads.
     4. What no neuron reads goes away. A Dense over (C, H, W) keeps a Flatten before it.
 
-    Refused: max pooling and non-firing neurons on the way, and an offset that a delay would postpone.
+    Refused: other max pooling and non-firing neurons on the way, and an offset that a delay would postpone.
     """
 
     name: ClassVar[str] = "merge-synapses"
@@ -62,7 +76,8 @@ class MergeSynapses:
 
 
 def _paths(graph: Graph, target: str) -> list[Path]:
-    """Every way into ``target``, in the order of its edges."""
+    """Every way into ``target``, in the order of its edges. Max pooling may only stand last on a way, right behind one
+    convolution, whose sums it then compares."""
 
     def back(name: str, delay: int, way: tuple[str, ...]) -> Iterator[Path]:
         for edge in graph.incoming(name):
@@ -78,9 +93,12 @@ def _paths(graph: Graph, target: str) -> list[Path]:
                     )
                 yield edge.source, total, way
             elif isinstance(node, MaxPool2d):
-                raise UnsupportedError(
-                    f"{edge.source}: max pooling between populations has no integer form; use average pooling and train again"
-                )
+                if not _keeps_order(graph, way) or not _pools_sums(graph, edge.source):
+                    raise UnsupportedError(
+                        f"{edge.source}: max pooling has an integer form only over the sums of one convolution, right before a "
+                        "neuron, without padding; use average pooling and train again"
+                    )
+                yield from back(edge.source, total, (edge.source, *way))
             elif isinstance(node, LINEAR):
                 yield from back(edge.source, total, (edge.source, *way))
             else:
@@ -89,12 +107,39 @@ def _paths(graph: Graph, target: str) -> list[Path]:
     return list(back(target, 0, ()))
 
 
+def _keeps_order(graph: Graph, way: tuple[str, ...]) -> bool:
+    """Whether only positive gains, one for all, stand on the way: they may as well act before max pooling."""
+    between = [graph.nodes[name] for name in way]
+    return all(isinstance(n, Scale) and np.ptp(n.factor) == 0 and np.min(n.factor) > 0 for n in between)
+
+
+def _pools_sums(graph: Graph, name: str) -> bool:
+    """Whether max pooling sees one convolution, perhaps through batch norm or gains that keep the order of values."""
+    node = graph.nodes[name]
+    assert isinstance(node, MaxPool2d)
+    if any(node.padding):
+        return False
+    while True:
+        edges = graph.incoming(name)
+        before = graph.nodes[edges[0].source]
+        if len(edges) != 1 or edges[0].delay:
+            return False
+        if isinstance(before, Conv2d):
+            return True
+        if not isinstance(before, BatchNorm | Scale):
+            return False
+        name = edges[0].source
+
+
 def _add_synapse(
     graph: Graph, shapes: dict[str, Shape], path: Path, target: str, nodes: dict[str, Node], edges: list[Edge]
 ) -> None:
     source, delay, way = path
     given, wanted = shapes[source], input_shape(target, graph, shapes)
-    node = _merged(graph, given, way, target)
+    pool = next((n for n in way if isinstance(graph.nodes[n], MaxPool2d)), None)
+    node = _merged(graph, given, tuple(n for n in way if n != pool), target)
+    if pool and not isinstance(node, Conv2d):
+        raise UnsupportedError(f"{pool}: the layers before max pooling do not merge into one convolution")
     if isinstance(node, Flatten | Scale) or node is None:
         node = _diagonal(node, given, wanted)
     elif not isinstance(node, SYNAPSES):
@@ -112,7 +157,12 @@ def _add_synapse(
         nodes[start] = Flatten()
         edges.append(Edge(source, start, delay))
         delay = 0
-    edges += [Edge(start, name, delay), Edge(name, target)]
+    edges.append(Edge(start, name, delay))
+    if pool:
+        nodes[pool] = graph.nodes[pool]
+        edges.append(Edge(name, pool))
+        name = pool
+    edges.append(Edge(name, target))
 
 
 def _merged(graph: Graph, given: Shape, way: tuple[str, ...], target: str) -> Node | None:
@@ -147,7 +197,10 @@ class _Offsets:
             node = self.graph.nodes[edge.source]
             if isinstance(node, Input | Neuron):
                 continue
-            offset = apply_node(node, self.arriving(edge.source)[None])
+            arriving = self.arriving(edge.source)
+            if isinstance(node, MaxPool2d) and per_channel(arriving, arriving.shape) is None:
+                raise UnsupportedError(f"{edge.source}: biases that differ within a channel do not pass max pooling")
+            offset = apply_node(node, arriving[None])
             if edge.delay and offset.any():
                 raise UnsupportedError(
                     f"{edge.source} → {name}: a bias before a delay of {edge.delay} would be late; put the delay before the layer"

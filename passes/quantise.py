@@ -18,10 +18,10 @@ from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
-from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Output, Scale, Sparse
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
-from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, unused_name
+from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
 Array = np.ndarray
 UNITS = "units"
@@ -70,7 +70,7 @@ class Quantise:
         for name in graph.of_type(Neuron):
             neuron = graph.nodes[name]
             assert isinstance(neuron, Neuron)
-            synapses = {e.source: graph.nodes[e.source] for e in graph.incoming(name)}
+            synapses = synapses_of(graph, name)
             power = {n: calibration.power.get(n) for n in synapses} if calibration else {}
             shared = not self.per_channel or self._read_as_number(graph, name)
             shift = 0
@@ -90,7 +90,7 @@ class Quantise:
             dynamics = quantise_dynamics(name, neuron.dynamics, unit, self.guard_bits, shapes[name])
             if shift:
                 dynamics = _with_loss(dynamics, self._floor_loss(graph, synapses, shift))
-                edges = _shifted(nodes, edges, list(synapses), name, shift)
+                edges = _shifted(nodes, edges, name, shift)
                 context.remarks.append(f"{name}: sums can reach {worst:,.0f} units; shifted right by {shift} bits")
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
@@ -121,12 +121,16 @@ class Quantise:
         low: Any = 0.0
         high: Any = 0.0
         for name, node in synapses.items():
-            source = _source(graph, name)
-            least, most = _range_of(graph.nodes[source])
-            for part, (to_low, to_high) in ((_positive(node), (least, most)), (_negative(node), (most, least))):
-                given = shapes[graph.incoming(name)[0].source]
-                low = low + apply_node(part, np.full((1, *given), float(to_low)))
-                high = high + apply_node(part, np.full((1, *given), float(to_high)))
+            least, most = _range_of(graph.nodes[_source(graph, name)])
+            given = (1, *shapes[graph.incoming(name)[0].source])
+            down = apply_node(_positive(node), np.full(given, least)) + apply_node(
+                _negative(node), np.full(given, most)
+            )
+            up = apply_node(_positive(node), np.full(given, most)) + apply_node(_negative(node), np.full(given, least))
+            after = graph.nodes[graph.outgoing(name)[0].target]
+            pooled = isinstance(after, MaxPool2d)
+            low = low + (apply_node(after, down) if pooled else down)
+            high = high + (apply_node(after, up) if pooled else up)
         worst = max(float(np.max(np.abs(low))), float(np.max(np.abs(high))))
         worst += float(np.max(np.abs(dynamics.current_bias)) / np.min(unit))
         if dynamics.current_decay is None:
@@ -211,10 +215,10 @@ def _excess(worst: float, bits: int) -> int:
     return shift
 
 
-def _shifted(nodes: dict[str, Node], edges: list[Edge], synapses: list[str], target: str, shift: int) -> list[Edge]:
+def _shifted(nodes: dict[str, Node], edges: list[Edge], target: str, shift: int) -> list[Edge]:
     made = []
     for edge in edges:
-        if edge.target == target and edge.source in synapses:
+        if edge.target == target:
             name = unused_name(f"{edge.source}.shift", nodes)
             nodes[name] = Scale(2.0**-shift)
             made += [Edge(edge.source, name), Edge(name, target)]
@@ -236,9 +240,9 @@ def _is_static(node: Node) -> bool:
 def _range_of(node: Node) -> tuple[float, float]:
     """Lowest and highest value a population puts out in a step; 0 is always possible."""
     if isinstance(node, Input):
-        return min(node.low, 0), max(node.high, 0)
+        return float(min(node.low, 0)), float(max(node.high, 0))
     assert isinstance(node, Neuron)
-    return (-node.dynamics.levels if node.dynamics.signed else 0), node.dynamics.levels
+    return (-float(node.dynamics.levels) if node.dynamics.signed else 0.0), float(node.dynamics.levels)
 
 
 def _positive(node: Node) -> Node:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,18 @@ from snncc.errors import InputError
 
 MAX_ARCHIVE_BYTES = 4 * 2**30
 """An archive that unpacks to more is refused before anything is allocated."""
+_REPLACE_ATTEMPTS = 20
 
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends without an error, and vanishes otherwise."""
+    """A temporary file beside ``path`` that takes its place when the block ends without an error, and vanishes otherwise.
+
+    A link is written through. Raises :class:`InputError` where ``path`` is a folder, a device or anything else but a file.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file, so it is not replaced; give a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -32,26 +40,41 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_beside(path: Path) -> Iterator[Path]:
-    """As :func:`written_beside` for a folder; an older folder there is replaced whole."""
+    """As :func:`written_beside` for a folder; an older folder there is replaced whole. Where several processes write the
+    same folder, the last to finish wins."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    shutil.rmtree(beside, ignore_errors=True)
+    _remove(beside, old)  # of a process that died and had our number
     beside.mkdir()
     try:
         yield beside
-        if path.exists():
+        _replace_folder(path, beside, old)
+    finally:
+        _remove(beside, old)
+
+
+def _replace_folder(path: Path, new: Path, old: Path) -> None:
+    """Put ``new`` at ``path``. What was there is moved to ``old``, and back if that fails or is interrupted."""
+    for attempt in range(_REPLACE_ATTEMPTS):
+        with suppress(FileNotFoundError):
             path.rename(old)
         try:
-            beside.rename(path)
-        except OSError:
-            if old.exists():
+            new.rename(path)
+            return
+        except OSError as error:  # another process was quicker: replace its folder
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _REPLACE_ATTEMPTS - 1:
+                raise
+            _remove(old)
+        finally:
+            if old.exists() and not path.exists():
                 old.rename(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -8,9 +8,23 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from snncc.errors import SnnccError, UnsupportedError
 from snncc.ir.graph import Graph, readout_neuron
-from snncc.ir.nodes import AvgPool2d, BatchNorm, Dense, Flatten, Identity, Input, Neuron, Output, SumPool2d
-
-from snncc.ir.nodes import Conv1d, Conv2d, Scale, Sparse  # isort: skip
+from snncc.ir.nodes import (
+    AvgPool2d,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    Dense,
+    Flatten,
+    Identity,
+    Input,
+    MaxPool2d,
+    Neuron,
+    Node,
+    Output,
+    Scale,
+    Sparse,
+    SumPool2d,
+)
 from snncc.ir.shapes import infer_shapes
 
 SYNAPSES = (Dense, Conv1d, Conv2d, Sparse)
@@ -96,19 +110,26 @@ def _listed(done: list[str]) -> str:
 
 
 def _single_synapses(graph: Graph) -> list[str]:
-    """Nodes through which a population is not reached by exactly one weight node (after an optional Flatten), which
-    leads to no other population."""
+    """Nodes through which a population is not reached by exactly one weight node (after an optional Flatten; a convolution
+    may be followed by max pooling of its sums), which leads to no other population."""
     bad = []
     for name, node in graph.nodes.items():
         sources = [graph.nodes[e.source] for e in graph.incoming(name)]
         targets = [graph.nodes[e.target] for e in graph.outgoing(name)]
         if isinstance(node, Neuron):
             bad += [
-                e.source for e in graph.incoming(name) if not isinstance(graph.nodes[e.source], SYNAPSES) or e.delay
+                e.source
+                for e in graph.incoming(name)
+                if not isinstance(graph.nodes[e.source], (*SYNAPSES, MaxPool2d)) or e.delay
             ]
+        elif isinstance(node, MaxPool2d):
+            pools_sums = len(sources) == 1 and isinstance(sources[0], Conv2d) and not any(node.padding)
+            if not pools_sums or len(targets) != 1 or not isinstance(targets[0], Neuron):
+                bad.append(name)
         elif isinstance(node, SYNAPSES):
             ends = len(sources) == 1 and len(targets) == 1
-            if not ends or not isinstance(sources[0], Input | Neuron | Flatten) or not isinstance(targets[0], Neuron):
+            leads = isinstance(targets[0], Neuron | MaxPool2d) if targets else False
+            if not ends or not isinstance(sources[0], Input | Neuron | Flatten) or not leads:
                 bad.append(name)
         elif isinstance(node, Flatten):
             to_synapse = any(isinstance(t, SYNAPSES) for t in targets)
@@ -117,6 +138,13 @@ def _single_synapses(graph: Graph) -> list[str]:
         elif not isinstance(node, Input | Output):
             bad.append(name)
     return bad
+
+
+def synapses_of(graph: Graph, neuron: str) -> dict[str, Node]:
+    """The weight nodes into a neuron of a single-synapse graph by name, also through max pooling."""
+    names = [e.source for e in graph.incoming(neuron)]
+    names = [graph.incoming(n)[0].source if isinstance(graph.nodes[n], MaxPool2d) else n for n in names]
+    return {n: graph.nodes[n] for n in names}
 
 
 def _biased(graph: Graph) -> list[str]:

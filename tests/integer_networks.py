@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from snncc.program.program import (
     Readout,
     Source,
     conv_shape,
+    pooled_shape,
 )
 
 Array = np.ndarray
@@ -44,7 +46,7 @@ def programs(draw: Any, arithmetic: Arithmetic) -> Program:
         sources = draw(st.lists(st.sampled_from(sorted(shapes)), min_size=1, max_size=2, unique=True))
         made = [_conv(draw, rng, f"{s}-{name}", s, name, shapes[s], span) for s in sources[:1]]
         conv = next((p for p in made if p is not None and draw(st.booleans())), None)
-        shape = conv_shape(conv, shapes[sources[0]]) if conv else draw(st.sampled_from(SHAPES))
+        shape = pooled_shape(conv, shapes[sources[0]]) if conv else draw(st.sampled_from(SHAPES))
         shapes[name] = shape
         projections += [conv] if conv else []
         for s in sources[1:] if conv else sources:
@@ -125,7 +127,13 @@ def _conv(
         name, source, target, "conv", weight, draw(st.sampled_from((0, 0, 3))), draw(st.sampled_from((0, 0, 1))),
         (draw(st.integers(1, 2)), 1), (draw(st.integers(0, 1)), 1), (1, draw(st.integers(1, 2))), groups,
     )  # fmt: skip
-    return made if min(conv_shape(made, given)) > 0 else None
+    _, rows, columns = conv_shape(made, given)
+    if min(rows, columns) < 1:
+        return None
+    if draw(st.sampled_from((False, False, True))):
+        pool = draw(st.integers(1, rows)), draw(st.integers(1, columns))
+        made = replace(made, pool=pool, pool_stride=(draw(st.integers(1, 2)), draw(st.integers(1, 2))))
+    return made
 
 
 def _dense_or_sparse(

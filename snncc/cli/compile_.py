@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @shared.quantise_options
 @shared.semantics_options
 @click.option(
-    "--print-after", "print_after", metavar="PASS", multiple=True, help="Print the network after a pass (or 'all')."
+    "--print-after",
+    "print_after",
+    metavar="PASS",
+    multiple=True,
+    help="Print the network after a pass (or 'all'); with --json, on standard error.",
 )
 @shared.json_option
 def command(
@@ -51,7 +55,7 @@ def command(
 
     def after(one: Any, result: Any) -> None:
         if one.name in print_after or "all" in print_after:
-            click.echo(f"; after {one.name}\n{format_graph(result.graph)}")
+            click.echo(f"; after {one.name}\n{format_graph(result.graph)}", err=as_json)
 
     made = compile_graph(graph, target, chosen, after)
     folder = output or Path("build") / f"{path.stem}.{target.name}"

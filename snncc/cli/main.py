@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -56,7 +58,8 @@ def cli() -> None:
 def main() -> None:
     """Entry point: errors of :class:`SnnccError` become one message and exit code 2."""
     try:
-        sys.exit(cli(prog_name="snncc", standalone_mode=False) or 0)  # the code that a verb's Exit carries
+        # What comes back is the code that a verb's Exit carries.
+        sys.exit(cli(prog_name="snncc", standalone_mode=False, color=_color()) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -64,11 +67,28 @@ def main() -> None:
         click.echo("interrupted; files are written whole or not at all, so nothing is half-written", err=True)
         sys.exit(130)
     except SnnccError as error:
-        click.secho(" error ", fg="red", bold=True, nl=False, err=True)
-        click.echo(f" {error}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
+        _fail(str(error))
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'writing or reading'}: {error.strerror or error}")
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] in ("snncc", "__main__"):
+            raise
+        extra = f"pip install 'snncc[{error.name}]'" if error.name == "torch" else f"install {error.name}"
+        _fail(f"this needs {error.name}, which is not installed: {extra}")
+
+
+def _color() -> bool | None:
+    """None lets the terminal decide; a NO_COLOR that is not empty says no (no-color.org)."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _fail(message: str) -> NoReturn:
+    click.secho(" error ", fg="red", bold=True, nl=False, err=True, color=_color())
+    click.echo(f" {message}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from snncc.errors import InputError
 
@@ -65,6 +66,9 @@ def semantics_options(function: F) -> F:
         *reversed(SEMANTICS.values()),
     ]
     return cast(F, call)
+
+
+QUANTISE = ("calibration", "per_layer", "guard_bits", "bits")
 
 
 def quantise_options(function: F) -> F:
@@ -134,7 +138,22 @@ def read_compiled(path: str) -> Artifact | None:
         return None
     if not is_artifact(folder):
         raise InputError(f"{path}: is a folder that snncc compile did not write")
+    _refuse_compile_options(path)
     return read_artifact(folder)
+
+
+def _refuse_compile_options(path: str) -> None:
+    """A compiled folder is as it is: options that say how to read or compile a model would do nothing."""
+    context = click.get_current_context()
+    given = [
+        option.opts[-1] for option in context.command.params
+        if option.name in (*SEMANTICS, *QUANTISE)
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]  # fmt: skip
+    if given:
+        raise InputError(
+            f"{path}: is compiled already, so {', '.join(given)} would change nothing; compile the model again"
+        )
 
 
 def need_target(name: str | None) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
@@ -31,7 +32,10 @@ def command(
         raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
     recipe = recipes[recipe_name]
     out = output or Path("runs") / f"{recipe_name}.pt"
-    last = {"epoch": 0, "line": ""}
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=out.resolve().parent):
+        pass  # a folder that cannot be written is an error now, not after hours of training
+    last = {"epoch": 0}
 
     def show(update: object) -> object:
         def progress(epoch: int, batch: int, batches: int, loss: float, accuracy: float) -> None:

@@ -128,6 +128,8 @@ def show(v: Verification, target: str, max_drop: float | None) -> None:
     _show_exact("reference", "fixed-sim", v.reference, None)
     if v.target is not None:
         _show_exact("on target", target, v.target, v.target_accuracy)
+    elif target != "fixed-sim":
+        t.fact("on target", f"{target}: not run (--exact 0)")
     t.table(
         ["layer", "spikes agree", "float rate", "integer rate"],
         [

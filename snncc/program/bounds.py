@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snncc.program.program import DECAY_ONE, Arithmetic, Population, Program, Projection
-from snncc.program.reference import count_spikes, decay, weigh
+from snncc.program.reference import count_spikes, decay, max_pool, weigh
 
 Array = np.ndarray
 Interval = tuple[Array, Array]
@@ -109,6 +109,11 @@ def sum_interval(program: Program, projection: Projection, arriving: Interval) -
     return least[0], most[0]
 
 
+def arrived(projection: Projection, sums: Array) -> Array:
+    """What sums of a projection (unpooled) bring to its target: shifted, and pooled where it pools."""
+    return max_pool(projection, (sums >> projection.shift)[None])[0]
+
+
 def _bound_population(program: Program, p: Population, emitted: dict[str, Interval]) -> PopulationBounds:
     sums: dict[str, tuple[int, int]] = {}
     low, high = np.zeros(p.shape, np.int64), np.zeros(p.shape, np.int64)
@@ -117,7 +122,7 @@ def _bound_population(program: Program, p: Population, emitted: dict[str, Interv
         if projection.delay:  # before its delay has passed a projection brings nothing
             least, most = np.minimum(least, 0), np.maximum(most, 0)
         sums[projection.name] = (int(least.min()), int(most.max()))
-        low, high = low + (least >> projection.shift), high + (most >> projection.shift)
+        low, high = low + arrived(projection, least), high + arrived(projection, most)
     arriving = (int(low.min()), int(high.max()))
     current, membrane, spikes = _follow(program.arithmetic, p, (low, high), program.time_steps)
     limit = 1 << (program.arithmetic.state_bits - 1)

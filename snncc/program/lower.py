@@ -11,7 +11,7 @@ import numpy as np
 from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, readout_neuron
-from snncc.ir.nodes import Conv1d, Conv2d, Dense, Flatten, Input, Neuron, Output, Scale, Sparse
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.program.program import (
     DECAY_ONE,
@@ -101,7 +101,7 @@ def _population(name: str, d: Dynamics, shape: Shape, unit: Array) -> Population
 
 
 def _projection(graph: Graph, shapes: Mapping[str, Shape], edge: Edge, target: str) -> Projection:
-    """Walk back from a neuron over [shift], synapse, [flatten] to the source population."""
+    """Walk back from a neuron over [shift], [max pooling], synapse, [flatten] to the source population."""
     name, delay, shift = edge.source, edge.delay, 0
     node = graph.nodes[name]
     if isinstance(node, Scale):
@@ -109,7 +109,13 @@ def _projection(graph: Graph, shapes: Mapping[str, Shape], edge: Edge, target: s
         edge = _only_edge(graph, name)
         name, delay = edge.source, delay + edge.delay
         node = graph.nodes[name]
-    if not isinstance(node, Dense | Conv1d | Conv2d | Sparse):
+    pool = None
+    if isinstance(node, MaxPool2d):
+        pool = node
+        edge = _only_edge(graph, name)
+        name, delay = edge.source, delay + edge.delay
+        node = graph.nodes[name]
+    if not isinstance(node, Dense | Conv1d | Conv2d | Sparse) or (pool and not isinstance(node, Conv2d)):
         raise UnsupportedError(f"{name}: {type(node).__name__} is no synapse; run the merge-synapses pass first")
     before = _only_edge(graph, name)
     delay += before.delay
@@ -129,6 +135,8 @@ def _projection(graph: Graph, shapes: Mapping[str, Shape], edge: Edge, target: s
             padding=node.padding,
             dilation=node.dilation,
             groups=node.groups,
+            pool=pool.kernel if pool else None,
+            pool_stride=pool.stride if pool else (1, 1),
             **common,
         )
     if isinstance(node, Conv1d):

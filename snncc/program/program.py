@@ -115,6 +115,8 @@ class Projection:
         kind: "dense", weight (out, in) over the flattened source; "conv", weight (out, in/groups, ky, kx) over
             (C, H, W); "sparse", ``weight`` holds the non-zero values and ``index`` (2, nnz) their (target, source) pairs.
         shift: right shift after the sum.
+        pool: (ky, kx) of a "conv" whose shifted sums are max pooled, with ``pool_stride`` and no padding, before they
+            arrive; the target has the pooled shape.
     """
 
     name: str
@@ -129,6 +131,8 @@ class Projection:
     dilation: Pair = (1, 1)
     groups: int = 1
     index: Array | None = None
+    pool: Pair | None = None
+    pool_stride: Pair = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -284,12 +288,14 @@ def check_projection(program: Program, projection: Projection) -> None:
     if projection.kind == "dense":
         fits = weight.shape == (size_out, size_in)
     elif projection.kind == "conv":
-        fits = weight.ndim == 4 and len(given) == 3 and conv_shape(projection, given) == wanted
+        fits = weight.ndim == 4 and len(given) == 3 and pooled_shape(projection, given) == wanted
     else:
         index = projection.index
         fits = index is not None and index.shape == (2, weight.size) and weight.ndim == 1 and index.dtype.kind in "iu"
         if fits and index is not None and weight.size:
             fits = index.min() >= 0 and index[0].max() < size_out and index[1].max() < size_in
+    if projection.pool is not None:
+        fits = fits and projection.kind == "conv" and min(*projection.pool, *projection.pool_stride) > 0
     if not fits:
         raise GraphError(f"{name}: {projection.kind} weight {weight.shape} does not lead from {given} to {wanted}")
     _check_sum(program, projection)
@@ -315,6 +321,15 @@ def _check_sum(program: Program, projection: Projection) -> None:
             f"{projection.name}: weights reach {largest} over {fan_in} inputs of up to {most}; weights must fit 32 bits "
             f"and sums stay below {LARGEST_SUM}"
         )
+
+
+def pooled_shape(projection: Projection, given: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape (C, H, W) of what a convolution brings, after max pooling where it has one."""
+    shape = conv_shape(projection, given)
+    if projection.pool is None or not shape:
+        return shape
+    kernel, stride = projection.pool, projection.pool_stride
+    return (shape[0], *((shape[1 + i] - kernel[i]) // stride[i] + 1 for i in range(2)))
 
 
 def conv_shape(projection: Projection, given: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 One step of a population, in this order (guarded units; R is what it fired in the step before)::
 
-    i  = Σ over projections  floor(Σ w·s / 2**shift)      of the sources' step t − delay; nothing before step 0
+    i  = Σ over projections  floor(Σ w·s / 2**shift)      of the sources' step t − delay; nothing before step 0;
+                                                          the largest of each window where the projection pools
     u  = decay(u, decay_u) + (i << guard_bits) + current_bias     0 in place of decay(…) without decay_u; overflow
                                                           rule of the current
     v  = decay(v, decay_v)                                if decay_timing = "before"
@@ -24,9 +25,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from snncc.errors import InputError, UnsupportedError
-from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection
+from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection, conv_shape
 
 Array = np.ndarray
 
@@ -188,14 +190,23 @@ def reset(population: Population, v: Array, spikes: Array) -> Array:
 
 def project(program: Program, projection: Projection, spikes: Array) -> Array:
     """Current (N, *target shape) that ``spikes`` (N, *source shape) cause."""
-    return weigh(program, projection, spikes, projection.weight.astype(np.int64)) >> projection.shift
+    sums = weigh(program, projection, spikes, projection.weight.astype(np.int64)) >> projection.shift
+    return max_pool(projection, sums)
+
+
+def max_pool(projection: Projection, sums: Array) -> Array:
+    """The largest of each window of ``sums`` (N, C, H, W), where the projection pools."""
+    if projection.pool is None:
+        return sums
+    (ky, kx), (sy, sx) = projection.pool, projection.pool_stride
+    return sliding_window_view(sums, (ky, kx), axis=(2, 3))[:, :, ::sy, ::sx].max(axis=(-2, -1))
 
 
 def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> Array:
-    """``Σ w·x`` of a projection with other weights of the same form."""
-    shape = (len(x), *program.shape_of(projection.target))
+    """``Σ w·x`` of a projection with other weights of the same form, before any pooling."""
     if projection.kind == "conv":
-        return _correlate(projection, x, weight, shape)
+        return _correlate(projection, x, weight, (len(x), *conv_shape(projection, program.shape_of(projection.source))))
+    shape = (len(x), *program.shape_of(projection.target))
     flat = x.reshape(len(x), -1)
     if projection.kind == "dense":
         return _product(flat, weight.T).reshape(shape)

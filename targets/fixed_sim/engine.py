@@ -146,7 +146,11 @@ def _gather(p: PreparedPopulation, state: _Live, live: dict[str, _Live], frames:
 
 def _scatter(q: PreparedProjection, spikes: Array, current: Array) -> int:
     """Add ``floor(Σ w·s / 2**shift)`` to ``current``; returns the synaptic operations."""
-    into = np.zeros_like(current) if q.projection.shift else current
+    pool = q.projection.pool
+    if pool is not None and q.shape_out is not None:
+        into = np.zeros((len(current), int(np.prod(q.shape_out))), current.dtype)
+    else:
+        into = np.zeros_like(current) if q.projection.shift else current
     if q.shape_in is not None:
         operations = kernels.scatter_conv(
             spikes, q.weight, q.fan_out, into, q.shape_in, q.shape_out,
@@ -156,9 +160,26 @@ def _scatter(q: PreparedProjection, spikes: Array, current: Array) -> int:
         operations = kernels.scatter_sparse(spikes, q.starts, q.targets, q.weight, q.fan_out, into)
     else:
         operations = kernels.scatter_dense(spikes, q.weight, q.fan_out, into)
-    if q.projection.shift:
+    if pool is not None and q.shape_out is not None:
+        current += _max_pooled(q, into >> q.projection.shift)
+    elif q.projection.shift:
         current += into >> q.projection.shift
     return int(operations)
+
+
+def _max_pooled(q: PreparedProjection, sums: Array) -> Array:
+    """The largest of each window of sums (N, H·W·C), kernel layout."""
+    assert q.shape_out is not None and q.projection.pool is not None
+    (ky, kx), (sy, sx) = q.projection.pool, q.projection.pool_stride
+    rows, columns = ((q.shape_out[i] - k) // s + 1 for i, (k, s) in enumerate(((ky, sy), (kx, sx))))
+    shaped = sums.reshape(-1, *q.shape_out)
+    best = None
+    for y in range(ky):
+        for x in range(kx):
+            part = shaped[:, y : y + (rows - 1) * sy + 1 : sy, x : x + (columns - 1) * sx + 1 : sx]
+            best = part if best is None else np.maximum(best, part)
+    assert best is not None
+    return best.reshape(len(sums), -1)
 
 
 def _update(prepared: PreparedProgram, p: PreparedPopulation, state: _Live, current: Array, t: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from snncc.errors import UnsupportedError
 from snncc.program.bounds import prove_bounds
-from snncc.program.program import Population, Program, Projection
+from snncc.program.program import Population, Program, Projection, conv_shape
 from snncc.targets.fixed_sim import kernels
 
 Array = np.ndarray
@@ -148,7 +148,7 @@ def _projection(program: Program, q: Projection) -> PreparedProjection:
     weight = q.weight.astype(np.int8 if small else np.int32)
     static = program.is_static(q)
     if q.kind == "conv":
-        return _conv(q, weight, static, given, wanted)
+        return _conv(q, weight, static, given)
     place_in, place_out = kernel_index(given), kernel_index(wanted)
     if q.kind == "dense":
         transposed = np.empty((weight.shape[1], weight.shape[0]), weight.dtype)
@@ -164,10 +164,9 @@ def _projection(program: Program, q: Projection) -> PreparedProjection:
     return PreparedProjection(q, static, weight[order], fan_out, starts, targets[order])
 
 
-def _conv(
-    q: Projection, weight: Array, static: bool, given: tuple[int, ...], wanted: tuple[int, ...]
-) -> PreparedProjection:
-    shape_in, shape_out = (given[1], given[2], given[0]), (wanted[1], wanted[2], wanted[0])
+def _conv(q: Projection, weight: Array, static: bool, given: tuple[int, ...]) -> PreparedProjection:
+    before_pool = conv_shape(q, given)
+    shape_in, shape_out = (given[1], given[2], given[0]), (before_pool[1], before_pool[2], before_pool[0])
     out, per_group, ky, kx = weight.shape
     grouped = weight.reshape(q.groups, out // q.groups, per_group, ky, kx)
     laid = np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1).reshape(q.groups * per_group, ky, kx, out // q.groups))

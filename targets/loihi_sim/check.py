@@ -64,6 +64,18 @@ def _weights(program: Program, placement: Placement, bounds: Bounds) -> Iterator
             )
 
 
+def _pooling(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
+    for p in program.projections:
+        if p.pool is not None:
+            yield Finding(
+                p.name,
+                "max pooling",
+                f"{p.pool[0]}×{p.pool[1]} over its sums",
+                "none: Loihi adds what arrives",
+                "use average pooling and train again, or run it on fixed-sim",
+            )
+
+
 def _guard_bits(program: Program, placement: Placement, bounds: Bounds) -> Iterator[Finding]:
     for p in program.populations:
         if p.guard_bits != GUARD_BITS:
@@ -149,6 +161,7 @@ RULES: tuple[Callable[[Program, Placement, Bounds], Iterator[Finding]], ...] = (
     _arithmetic,
     _ends,
     _weights,
+    _pooling,
     _guard_bits,
     _thresholds,
     _states,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.program.bounds import Bounds, sum_interval
+from snncc.program.bounds import Bounds, arrived, sum_interval
 from snncc.program.program import Population, Program, Projection
 from snncc.targets.loihi_sim.limits import (
     ACCUMULATOR_LIMIT,
@@ -136,7 +136,7 @@ def carries_bias(program: Program, population: Population) -> bool:
     for p in incoming:
         shape, (fewest, most_sent) = program.shape_of(p.source), spike_range(program, p.source)
         sums = sum_interval(program, p, (np.full(shape, fewest, np.int64), np.full(shape, most_sent, np.int64)))
-        least, most = sums[0] >> p.shift, sums[1] >> p.shift
+        least, most = arrived(p, sums[0]), arrived(p, sums[1])
         low, high = (low + np.minimum(least, 0), high + np.maximum(most, 0)) if p.delay else (low + least, high + most)
     rest = bias_split(population.bias)[2]
     lowest, highest = (low + np.minimum(rest, 0)).min(), (high + np.maximum(rest, 0)).max()

@@ -316,7 +316,7 @@ def test_a_batch_norm_alone_is_a_synapse() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ((MaxPool2d((2, 2), (2, 2)), SPIKE), "a: max pooling between populations has no integer form"),
+        ((MaxPool2d((2, 2), (2, 2)), SPIKE), "a: max pooling has an integer form only over the sums of one convolution"),
         ((Neuron(Dynamics(fires=False)), SPIKE), "a: never fires, yet b reads its membrane"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snncc.errors import UnsupportedError
-from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source
+from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source, conv_shape
 from snncc.program.reference import add_counts, count_spikes, decay, overflow, project, run_reference
 
 LIMIT = 2**23
@@ -63,9 +63,30 @@ def test_spikes_of_a_membrane(fields: dict[str, object], v: list[int], expected:
     assert count_spikes(neuron(**fields), np.asarray(v)).tolist() == expected
 
 
+def sum_shape(program: Program, projection: Projection) -> tuple[int, ...]:
+    """Shape of a projection's sums, before any pooling."""
+    if projection.kind == "conv":
+        return conv_shape(projection, program.shape_of(projection.source))
+    return program.shape_of(projection.target)
+
+
+def pooled(program: Program, projection: Projection, sums: np.ndarray) -> np.ndarray:
+    """The largest sum of each window, one by one; flattened."""
+    if projection.pool is None:
+        return sums
+    shaped = sums.reshape(len(sums), *sum_shape(program, projection))
+    wanted = program.shape_of(projection.target)
+    result = np.zeros((len(sums), *wanted), np.int64)
+    for c, y, x in np.ndindex(*wanted):
+        top, left = y * projection.pool_stride[0], x * projection.pool_stride[1]
+        window = shaped[:, c, top : top + projection.pool[0], left : left + projection.pool[1]]
+        result[:, c, y, x] = window.reshape(len(sums), -1).max(axis=1)
+    return result.reshape(len(sums), -1)
+
+
 def synapses(program: Program, projection: Projection) -> list[tuple[int, int, int]]:
     """Every (source, target, weight) of a projection over flattened ends, one by one."""
-    given, wanted = program.shape_of(projection.source), program.shape_of(projection.target)
+    given, wanted = program.shape_of(projection.source), sum_shape(program, projection)
     w = projection.weight
     if projection.kind == "dense":
         return [(i, o, int(w[o, i])) for o in range(w.shape[0]) for i in range(w.shape[1])]
@@ -104,10 +125,10 @@ def test_projections_and_counters_synapse_by_synapse(program: Program, seed: int
                 spikes = recording.spikes[projection.source][before]
             flat = spikes.reshape(2, -1)
             assert counted[t] == sum(int(np.count_nonzero(flat[:, i])) for i, _, w in each if w)
-            total = np.zeros((2, int(np.prod(program.shape_of(projection.target)))), np.int64)
+            total = np.zeros((2, int(np.prod(sum_shape(program, projection)))), np.int64)
             for i, o, w in each:
                 total[:, o] += flat[:, i] * w
-            expected = total >> projection.shift
+            expected = pooled(program, projection, total >> projection.shift)
             np.testing.assert_array_equal(project(program, projection, spikes).reshape(2, -1), expected)
 
 
