@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.errors import UnsupportedError
+from snncc.errors import Refusals, UnsupportedError
 from snncc.ir.compose import LINEAR, compose, per_channel
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
@@ -62,17 +62,25 @@ class MergeSynapses:
         shapes = infer_shapes(graph)
         nodes: dict[str, Node] = {graph.input: graph.nodes[graph.input]}
         edges: list[Edge] = []
+        refusals = Refusals()
         for name in graph.of_type(Neuron):
-            node = graph.nodes[name]
-            assert isinstance(node, Neuron)
-            paths = _paths(graph, name)
-            offset = _Offsets(graph, shapes).arriving(name)
-            nodes[name] = Neuron(_with_offset(node.dynamics, offset, _current_is_read(graph, name)))
-            for path in paths:
-                _add_synapse(graph, shapes, path, name, nodes, edges)
+            with refusals:
+                _merge_into(graph, shapes, name, nodes, edges)
+        refusals.report()
         edges += _readout(graph, nodes)
         made = build_graph(_in_order(graph, nodes), edges, graph.time_steps, graph.name, graph.origin)
         return PassResult(made, True)
+
+
+def _merge_into(graph: Graph, shapes: dict[str, Shape], name: str, nodes: dict[str, Node], edges: list[Edge]) -> None:
+    """Rebuild one neuron with the ways into it."""
+    node = graph.nodes[name]
+    assert isinstance(node, Neuron)
+    paths = _paths(graph, name)
+    offset = _Offsets(graph, shapes).arriving(name)
+    nodes[name] = Neuron(_with_offset(node.dynamics, offset, _current_is_read(graph, name)))
+    for path in paths:
+        _add_synapse(graph, shapes, path, name, nodes, edges)
 
 
 def _paths(graph: Graph, target: str) -> list[Path]:

@@ -20,6 +20,7 @@ from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
+from snncc.passes.own_units import check_whole, own_units, taken_over
 from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
 from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
@@ -67,10 +68,17 @@ class Quantise:
         nodes: dict[str, Node] = dict(graph.nodes)
         edges = list(graph.edges)
         units: dict[str, Array] = {}
+        own = own_units(graph)
         for name in graph.of_type(Neuron):
             neuron = graph.nodes[name]
             assert isinstance(neuron, Neuron)
             synapses = synapses_of(graph, name)
+            if name in own:
+                nodes.update(taken_over(name, synapses, own[name]))
+                units[name] = np.asarray([own[name]])
+                nodes[name] = Neuron(quantise_dynamics(name, neuron.dynamics, units[name], self.guard_bits, shapes[name]))
+                check_whole(name, neuron.dynamics, own[name], self.guard_bits)
+                continue
             power = {n: calibration.power.get(n) for n in synapses} if calibration else {}
             shared = not self.per_channel or self._read_as_number(graph, name)
             shift = 0
@@ -95,7 +103,7 @@ class Quantise:
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
         made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
-        return PassResult(made, True, self._summary(graph))
+        return PassResult(made, True, self._summary(graph, len(own) == len(units)))
 
     def _rules(self, shift: int, shared: bool) -> ScaleChoice.Rules:
         return ScaleChoice.Rules(
@@ -143,7 +151,9 @@ class Quantise:
         static = sum(_is_static(graph.nodes[_source(graph, n)]) for n in synapses)
         return float(np.floor(static * 2**self.guard_bits * (2**shift - 1) / 2 ** (shift + 1)))
 
-    def _summary(self, graph: Graph) -> str:
+    def _summary(self, graph: Graph, taken: bool) -> str:
+        if taken:
+            return f"weights, thresholds and leaks as the file has them; {self.guard_bits} guard bits"
         leaks = any(
             np.any(np.asarray(graph.nodes[n].dynamics.membrane_decay) % 1)  # type: ignore[union-attr]
             for n in graph.of_type(Neuron)

@@ -16,7 +16,39 @@ class GraphError(SnnccError):
 
 
 class UnsupportedError(SnnccError):
-    """A network that is sound but has no form in the chosen pass or target."""
+    """A network that is sound but has no form in the chosen pass or target; ``parts`` holds one message a place."""
+
+    def __init__(self, *messages: str) -> None:
+        self.parts = messages
+        super().__init__("; ".join(messages))
+
+
+class Refusals:
+    """Collects the refusals of several places, so that all are reported at once::
+
+    refusals = Refusals()
+    for name in names:
+        with refusals:
+            work(name)
+    refusals.report()
+    """
+
+    def __init__(self) -> None:
+        self.messages: dict[str, None] = {}
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> bool:
+        if not isinstance(error, UnsupportedError):
+            return False
+        self.messages.update(dict.fromkeys(error.parts))
+        return True
+
+    def report(self) -> None:
+        """Raise one :class:`UnsupportedError` with all of them, if there are any."""
+        if self.messages:
+            raise UnsupportedError(*self.messages)
 
 
 class DialectError(InputError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from snncc.cli import options as shared
+
+if TYPE_CHECKING:
+    from snncc.target import Finding
 
 
 @click.command("check")
@@ -22,7 +25,6 @@ def command(model: str, target_name: str | None, semantics: dict[str, str], as_j
     from snncc.report import terminal
     from snncc.report.findings import show_findings
     from snncc.report.words import describe_proof
-    from snncc.target import Finding
 
     target = shared.need_target(target_name)
     _, graph = shared.read_graph(model, semantics)
@@ -33,8 +35,7 @@ def command(model: str, target_name: str | None, semantics: dict[str, str], as_j
         made = compile_graph(graph, target, chosen)
         findings, proof = made.findings, describe_proof(made.program, made.bounds)
     except UnsupportedError as error:
-        layer, _, what = str(error).partition(": ")
-        findings, proof = [Finding(layer, "has no integer form", what, "–", "see the message")], ""
+        findings, proof = [_finding(part) for part in error.parts], ""
     if as_json:
         terminal.print_json({"target": target.name, "findings": [vars(f) for f in findings], "proof": proof})
     else:
@@ -43,3 +44,12 @@ def command(model: str, target_name: str | None, semantics: dict[str, str], as_j
         show_findings(findings)
     if any(f.severity == "error" for f in findings):
         raise click.exceptions.Exit(1)
+
+
+def _finding(message: str) -> Finding:
+    """A refusal of a pass, ``layer: what; remedy``, as a finding."""
+    from snncc.target import Finding
+
+    layer, _, rest = message.partition(": ")
+    what, _, remedy = rest.partition("; ")
+    return Finding(layer, "no integer form", what, "what the passes take", remedy or "change the layer")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,20 @@ def test_check_lists_findings_and_exits_with_1(snncc, tmp_path: Path) -> None:  
     assert code == 1 and "guard bits" in out
     code, out, _ = snncc("check", "mnist-multi-threshold", "-t", "loihi-sim")
     assert code == 0
+
+
+def test_check_lists_every_refusal_at_once(snncc, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from snncc.frontends.nir_export import export_nir
+    from snncc.ir.dynamics import Dynamics
+    from snncc.ir.graph import build_graph
+    from snncc.ir.nodes import Dense, Input, Neuron, Output
+
+    silent = Neuron(Dynamics(fires=False, reset="none", membrane_decay=0.5))
+    eye = Dense(np.eye(3))
+    nodes = {"in": Input((3,), "spikes", 1.0, 0, 1), "a": eye, "li1": silent, "b": eye, "li2": silent, "c": eye}
+    nodes |= {"lif": Neuron(Dynamics(compare=">", reset="to_value")), "out": Output()}
+    names = list(nodes)
+    export_nir(build_graph(nodes, pairwise(names), 5), tmp_path / "net.nir")
+    code, out, _ = snncc("check", tmp_path / "net.nir", "-t", "fixed-sim", "--json")
+    findings = json.loads(out)["findings"]
+    assert code == 1 and [f["layer"] for f in findings] == ["li1", "li2"]
