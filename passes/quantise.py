@@ -74,10 +74,10 @@ class Quantise:
             assert isinstance(neuron, Neuron)
             synapses = synapses_of(graph, name)
             if name in own:
-                nodes.update(taken_over(name, synapses, own[name]))
                 units[name] = np.asarray([own[name]])
-                nodes[name] = Neuron(quantise_dynamics(name, neuron.dynamics, units[name], self.guard_bits, shapes[name]))
                 check_whole(name, neuron.dynamics, own[name], self.guard_bits)
+                dynamics = quantise_dynamics(name, neuron.dynamics, units[name], self.guard_bits, shapes[name])
+                nodes |= taken_over(name, synapses, own[name]) | {name: Neuron(dynamics)}
                 continue
             power = {n: calibration.power.get(n) for n in synapses} if calibration else {}
             shared = not self.per_channel or self._read_as_number(graph, name)

@@ -15,8 +15,9 @@ from snncc.ir.shapes import Shape
 Array = np.ndarray
 Synapse = Dense | Conv1d | Conv2d | Sparse
 DECAY_ONE = 4096
-CLIP_RATIOS = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
-"""Largest weight over largest representable weight, tried in this order: 1 clips nothing."""
+CLIP_RATIOS = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+"""Largest weight over largest representable weight, tried in this order: 1 clips nothing; the large ones are for 2 and 3
+bits, where one wide weight would leave the others nothing."""
 NEAR_WHOLE = 1e-9
 """A quotient this close (relatively) to a whole number is that number: both come from rounded float arithmetic."""
 

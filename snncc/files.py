@@ -58,18 +58,18 @@ def folder_written_beside(path: Path) -> Iterator[Path]:
 def _replace_folder(path: Path, new: Path, old: Path) -> None:
     """Put ``new`` at ``path``. What was there is moved to ``old``, and back if that fails or is interrupted."""
     for attempt in range(_REPLACE_ATTEMPTS):
-        with suppress(FileNotFoundError):
-            path.rename(old)
         try:
+            with suppress(FileNotFoundError):
+                path.rename(old)
             new.rename(path)
             return
-        except OSError as error:  # another process was quicker: replace its folder
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _REPLACE_ATTEMPTS - 1:
+        except BaseException as error:
+            overtaken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not overtaken or attempt == _REPLACE_ATTEMPTS - 1:
+                with suppress(OSError):
+                    old.rename(path)
                 raise
-            _remove(old)
-        finally:
-            if old.exists() and not path.exists():
-                old.rename(path)
+            _remove(old)  # another process was quicker: replace its folder
 
 
 def _remove(*folders: Path) -> None:

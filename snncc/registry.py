@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from snncc.frontends.base import Frontend
     from snncc.target import Target
 
-GROUPS = ("snncc.targets", "snncc.passes", "snncc.frontends", "snncc.models")
-
 
 @cache
 def entries(group: str) -> Mapping[str, EntryPoint]:

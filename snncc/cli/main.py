@@ -19,7 +19,7 @@ VERBS = {
     "profile": "Count spikes and operations, and price them.",
     "inspect": "Print what a model's network does, layer by layer.",
     "check": "List everything a target cannot take in a model.",
-    "export": "Write a model as NIR, with its complete semantics.",
+    "export": "Write a model as NIR or ONNX, with its complete semantics.",
     "targets": "List the targets.",
     "passes": "List the passes.",
     "models": "List the zoo.",
@@ -68,9 +68,6 @@ def main() -> None:
         sys.exit(130)
     except SnnccError as error:
         _fail(str(error))
-    except BrokenPipeError:  # whoever reads our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'writing or reading'}: {error.strerror or error}")
     except ModuleNotFoundError as error:

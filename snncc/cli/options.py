@@ -47,6 +47,9 @@ SEMANTICS: dict[str, click.Option] = {
         ),
         click.Option(["--multi-spike"], help="yes, no, or the most spikes in a step."),
         click.Option(["--v-min"], help="Lower clamp of membranes: none, -threshold, or a number."),
+        click.Option(["--arch"], metavar="MODULE:FACTORY", help="Your code that builds the network of a bare state_dict."),
+        click.Option(["--input-shape"], metavar="C,H,W", help="Shape of a sample at one step, where the file does not say."),
+        click.Option(["--unsafe-load"], is_flag=True, help="Load pickled Python objects, which can run anything."),
         click.Option(["--opt"], multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
     )
 }
@@ -93,7 +96,8 @@ def reader_options(opt: tuple[str, ...] = (), **given: Any) -> dict[str, str]:
         if not separator or not key:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--opt")
         options[key.replace("-", "_")] = value
-    return options | {key: str(value) for key, value in given.items() if value is not None}
+    flags = {key: "yes" for key, value in given.items() if value is True}
+    return options | flags | {k: str(v) for k, v in given.items() if v is not None and not isinstance(v, bool)}
 
 
 def read_graph(model: str, options: dict[str, str]) -> tuple[Path, Graph]:

@@ -1,5 +1,6 @@
 """Data sets by name: ``load("mnist:test")``. See :mod:`snncc.data.datasets`."""
 
-from snncc.data.datasets import Dataset, load
+from snncc.data.dataset import Dataset
+from snncc.data.datasets import load
 
 __all__ = ["Dataset", "load"]

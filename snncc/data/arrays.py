@@ -7,35 +7,88 @@ from pathlib import Path
 
 import numpy as np
 
+from snncc.data.archives import check_directory
 from snncc.errors import InputError
 from snncc.files import load_arrays
 
 INPUT_KEYS = ("x", "inputs")
+BLOCK = 1 << 20  # elements checked at a time
 LABEL_KEYS = ("y", "labels")
+MAX_UNPACKED_BYTES = 1 << 29
+MAX_RATIO = 16  # of an archive above that size: far from a bomb's 1,000
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs (N, …) as integers and labels (N,) int64 or None. Raises :class:`InputError`."""
-    arrays = load_arrays(path)
+    arrays = _load(path)
     found = _first(arrays, INPUT_KEYS)
     if found is None:
+        events = next((key for key, array in arrays.items() if array.dtype.names), None)
+        hint = f"; {events} looks like events: say {path}?sensor=WIDTHxHEIGHT" if events else ""
         raise InputError(
-            f"{path}: holds {', '.join(arrays) or 'nothing'}; an array named {' or '.join(INPUT_KEYS)} is needed"
+            f"{path}: holds {', '.join(arrays) or 'nothing'}; an array named {' or '.join(INPUT_KEYS)} is needed{hint}"
         )
-    inputs, labels = _whole_numbers(path, found), _first(arrays, LABEL_KEYS)
+    inputs = _whole_numbers(path, found)
     if inputs.ndim < 2 or inputs.size == 0:
         raise InputError(f"{path}: x has shape {inputs.shape}; at least one sample on a first axis is needed")
+    return inputs, labels_of(path, arrays, len(inputs))
+
+
+def labels_of(path: Path, arrays: Mapping[str, np.ndarray], samples: int) -> np.ndarray | None:
+    """Labels (N,) int64 of a file with ``samples`` samples, or None. Raises :class:`InputError`."""
+    labels = _first(arrays, LABEL_KEYS)
     if labels is None:
-        return inputs, None
-    if labels.shape != inputs.shape[:1] or labels.dtype.kind not in "iu":
+        return None
+    if labels.shape != (samples,) or labels.dtype.kind not in "iu":
         raise InputError(
-            f"{path}: y is {labels.dtype} of shape {labels.shape}; whole numbers of shape {inputs.shape[:1]} are needed"
+            f"{path}: y is {labels.dtype} of shape {labels.shape}; whole numbers of shape {(samples,)} are needed"
         )
-    return inputs, labels.astype(np.int64)
+    return labels.astype(np.int64)
+
+
+def read_structured(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(structured arrays, other arrays) of an ``.npy`` or ``.npz`` by name, in the file's order. Raises :class:`InputError`."""
+    arrays = _read_npy(path) if path.suffix == ".npy" else _load(path)
+    structured = {key: array for key, array in arrays.items() if array.dtype.names}
+    if not structured:
+        raise InputError(
+            f"{path}: holds no structured array with fields x, y, t, p (it has {', '.join(arrays) or 'nothing'})"
+        )
+    return structured, {key: array for key, array in arrays.items() if not array.dtype.names}
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` whose directory and unpacked size are in proportion."""
+    try:
+        with path.open("rb") as stream:
+            check_directory(str(path), stream)
+        size = path.stat().st_size
+    except OSError as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {what}") from error
+    return load_arrays(path, max(MAX_UNPACKED_BYTES, MAX_RATIO * size))
+
+
+def _read_npy(path: Path) -> dict[str, np.ndarray]:
+    try:
+        if path.stat().st_size > MAX_UNPACKED_BYTES:
+            raise InputError(f"{path}: has {path.stat().st_size:,} bytes; the limit is {MAX_UNPACKED_BYTES:,}")
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # a map: a claimed size is checked against the file
+        return {"events": np.array(mapped)}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged header provokes
+        raise InputError(f"{path}: is no intact .npy file of plain values ({str(error)[:200]})") from error
 
 
 def _first(arrays: Mapping[str, np.ndarray], keys: tuple[str, ...]) -> np.ndarray | None:
     return next((arrays[key] for key in keys if key in arrays), None)
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.all(np.abs(values) < 2**31)) and np.array_equal(values, np.round(values))
 
 
 def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
@@ -44,7 +97,7 @@ def _whole_numbers(path: Path, array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
-    if array.dtype.kind == "f" and np.all(np.abs(array) < 2**31) and np.array_equal(array, np.round(array)):
+    if array.dtype.kind == "f" and all(_whole(part) for part in np.array_split(array, -(-array.size // BLOCK) or 1)):
         return array.astype(np.int32)
     raise InputError(
         f"{path}: x is {array.dtype} and not all whole 32-bit numbers; store the integers (such as 0..255 pixels) "

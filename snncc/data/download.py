@@ -57,6 +57,11 @@ FASHION_MNIST = Source(
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     },
 )
+CIFAR10 = Source(
+    "cifar10",
+    ("https://www.cs.toronto.edu/~kriz/",),
+    {"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
+)
 
 
 def cache_folder() -> Path:
@@ -79,6 +84,12 @@ def find_file(source: Source, file: str) -> Path:
     return cached
 
 
+def folder_of(name: str) -> Path:
+    """The folder of a set that is never downloaded: ``$SNNCC_DATA/<name>``, else the one in the cache."""
+    folder = os.environ.get(DATA_VARIABLE)
+    return (Path(folder) if folder else cache_folder()) / name
+
+
 def _download(source: Source, file: str, target: Path) -> None:
     """Fetch ``file`` from the first home that has it unaltered; written beside ``target``, then renamed."""
     failures: list[str] = []
@@ -99,5 +110,5 @@ def _download(source: Source, file: str, target: Path) -> None:
             failures.append(f"{home}: {getattr(error, 'reason', error)}")
     raise InputError(
         f"{source.name}: {file} is not on this machine and could not be downloaded ({'; '.join(failures)}). "
-        f"Put the set's four .gz files into a folder {source.name}/ and point {DATA_VARIABLE} at its parent"
+        f"Put {', '.join(source.md5)} into a folder {source.name}/ and point {DATA_VARIABLE} at its parent"
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from snncc.data.archives import check_directory
 from snncc.errors import GraphError, InputError
 from snncc.frontends.base import Frontend
 from snncc.frontends.description import graph_of
@@ -23,24 +24,34 @@ FORMAT = "snncc-checkpoint"
 VERSION = 1
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILE_BYTES = 1 << 31
-MAX_PICKLE_BYTES = 1 << 26  # of the part that is not tensors
+MAX_PICKLE_BYTES = 1 << 21  # of the part that is not tensors; a byte of it can take 200 in memory
 MAX_PLAIN_VALUES = 1_000_000  # numbers, texts and lists in the architecture and the training record
 MAX_NESTING = 12
 FLOAT_TYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
 
 
-def read_checkpoint(path: Path) -> Graph:
+def read_checkpoint(path: Path, options: Mapping[str, str] | None = None) -> Graph:
     """The Graph of a zoo checkpoint; node names are its layer names, with "input" and "output".
 
+    With the options of :mod:`snncc.frontends.torch_files` (``arch``, ``unsafe_load``) other files of torch.save are read too.
     Raises :class:`InputError` where the file is missing, damaged, foreign, or holds what is not allowed, and
     :class:`GraphError` where its network makes no sense. Both name the file and the layer.
     """
-    _check_file(path)
-    content = _load(path)
+    check_file(path)
+    if options:
+        from snncc.frontends.torch_files import read_torch_file
+
+        return read_torch_file(path, options)
+    return zoo_graph(path, load_plain(path, path))
+
+
+def zoo_graph(path: Path, content: Any) -> Graph:
+    """The Graph of what :func:`load_plain` gave for a zoo checkpoint; raises as :func:`read_checkpoint`."""
     _check_format(path, content)
     try:
         for part in ("network", "training"):
             _check_plain(part, content.get(part, {}))
+        check_stored(content.get("state_dict"), path.stat().st_size)
         arrays = _arrays(content.get("state_dict"))
         if not isinstance(content.get("network"), Mapping):
             raise InputError("has no architecture ('network')")
@@ -50,50 +61,70 @@ def read_checkpoint(path: Path) -> Graph:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Raise unless ``path`` is a ZIP file of plausible size whose members are not compressed, as torch writes it."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "there is no such file"
         raise InputError(f"{path}: {what}; name a checkpoint (.pt)")
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
         with path.open("rb") as stream:
-            start = stream.read(len(ZIP_MAGIC))
-        if start != ZIP_MAGIC:
-            found = f"it starts with {start.hex()}" if start else "it is empty"
-            raise InputError(f"{path}: is no checkpoint ({found}, not with the ZIP mark of torch.save since 1.6)")
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is cut short or damaged ({error}); get the file again") from error
-    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > size:
-        declared = sum(m.file_size for m in members)
-        raise InputError(f"{path}: would unpack to {declared:,} bytes from {size:,}; torch.save never compresses")
-    pickle_size = max((m.file_size for m in members if m.filename.endswith("data.pkl")), default=None)
-    if pickle_size is None:
+            names = check_archive(str(path), stream, path.stat().st_size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if not any(name.endswith("data.pkl") for name in names):
         raise InputError(f"{path}: is a ZIP archive but no file of torch.save (it has no data.pkl)")
+
+
+def check_archive(where: str, stream: IO[bytes], size: int) -> list[str]:
+    """The member names of a ZIP archive of ``size`` bytes as torch writes it. Raises :class:`InputError` where it is none, is
+    damaged, or would take more memory than it has bytes."""
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"{where}: has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}")
+    start = stream.read(len(ZIP_MAGIC))
+    if start != ZIP_MAGIC:
+        found = f"it starts with {start.hex()}" if start else "it is empty"
+        raise InputError(f"{where}: is no checkpoint ({found}, not with the ZIP mark of torch.save since 1.6)")
+    check_directory(where, stream)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+    except Exception as error:  # BadZipFile, OSError, UnicodeDecodeError, struct.error … of a damaged directory
+        raise InputError(f"{where}: is cut short or damaged ({error}); get the file again") from error
+    if any("/code/" in m.filename or m.filename.endswith("/constants.pkl") for m in members):
+        raise InputError(
+            f"{where}: is a TorchScript archive, a program without its modules; save the module's state_dict and say --arch"
+        )
+    declared = sum(m.file_size for m in members)
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or declared > size:
+        raise InputError(f"{where}: would unpack to {declared:,} bytes from {size:,}; torch.save never compresses")
+    pickle_size = max((m.file_size for m in members if m.filename.endswith(".pkl")), default=0)
     if pickle_size > MAX_PICKLE_BYTES:
-        raise InputError(f"{path}: has {pickle_size:,} bytes besides its tensors; the limit is {MAX_PICKLE_BYTES:,}")
+        raise InputError(f"{where}: has {pickle_size:,} bytes besides its tensors; the limit is {MAX_PICKLE_BYTES:,}")
+    return [m.filename for m in members]
 
 
-def _load(path: Path) -> Any:
+def load_plain(where: object, source: Path | IO[bytes]) -> Any:
+    """What torch.save wrote, tensors and plain data only. Raises :class:`InputError`; the archive must have been checked."""
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"{path}: reading a checkpoint needs PyTorch: pip install 'snncc[torch]'") from error
+        raise InputError(f"{where}: reading a checkpoint needs PyTorch: pip install 'snncc[torch]'") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file provokes in torch
         text = str(error)
         if "weights_only" in text.lower() or "unsupported global" in text.lower():
-            raise InputError(
-                f"{path}: holds Python objects or code, which are never loaded from a file; "
-                "save plain data and tensors only (a zoo checkpoint, or a state_dict)"
+            raise ObjectsError(
+                f"{where}: holds Python objects or code, which are never loaded from a file; "
+                "save plain data and tensors only (a zoo checkpoint, or a state_dict with --arch). "
+                "Only if you trust whoever made it: --unsafe-load runs what it holds"
             ) from error
         line = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
-        raise InputError(f"{path}: cannot be read by torch ({line}); the file is damaged") from error
+        raise InputError(f"{where}: cannot be read by torch ({line}); the file is damaged") from error
+
+
+class ObjectsError(InputError):
+    """A file that holds more than plain data and tensors."""
 
 
 def _check_format(path: Path, content: Any) -> None:
@@ -105,10 +136,12 @@ def _check_format(path: Path, content: Any) -> None:
         if content and all(hasattr(value, "untyped_storage") for value in content.values()):
             raise InputError(
                 f"{path}: is a bare state_dict ({len(content)} tensors: {keys} …): weights without an architecture. "
-                "Giving the architecture with --arch is not possible yet; save a zoo checkpoint "
-                "(snncc.models.checkpoint.write_checkpoint) or export NIR"
+                "Say which function or class of your code builds the network: --arch package.module:factory"
             )
-        raise InputError(f"{path}: is no zoo checkpoint: it has no 'format' {FORMAT!r} (it has {keys or 'nothing'})")
+        raise InputError(
+            f"{path}: is no zoo checkpoint: it has no 'format' {FORMAT!r} (it has {keys or 'nothing'})"
+            "; where it holds the weights of your own network, say --arch package.module:factory"
+        )
     if content.get("version") != VERSION:
         raise InputError(
             f"{path}: is a checkpoint of version {str(content.get('version'))[:20]}; this snncc reads version {VERSION}"
@@ -143,14 +176,7 @@ def _arrays(state: Any) -> dict[str, np.ndarray]:
         raise InputError("has no weights ('state_dict')")
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in state.items():
-        if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
-            raise InputError(f"state_dict: {str(name)[:60]} is a {type(tensor).__name__}; only tensors belong there")
-        if str(tensor.layout) != "torch.strided" or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise InputError(f"{_layer(name)}: {name} is a {tensor.layout} tensor on {tensor.device}; store it plainly")
-        stored = tensor.untyped_storage().nbytes()
-        if tensor.numel() * tensor.element_size() > stored:
-            shape = tuple(tensor.shape)
-            raise InputError(f"{_layer(name)}: {name} claims shape {shape} but the file stores {stored} bytes")
+        check_tensor(name, tensor)
         if str(tensor.dtype) not in FLOAT_TYPES:
             if name.endswith("num_batches_tracked"):
                 continue
@@ -158,6 +184,28 @@ def _arrays(state: Any) -> dict[str, np.ndarray]:
         wide = tensor.detach().float() if str(tensor.dtype) in FLOAT_TYPES[:2] else tensor.detach()
         arrays[name] = np.array(wide.numpy())
     return arrays
+
+
+def check_tensor(name: Any, tensor: Any) -> None:
+    """Raise :class:`InputError` unless this is a plain tensor whose storage holds what its shape claims."""
+    if not isinstance(name, str) or not hasattr(tensor, "untyped_storage"):
+        raise InputError(f"state_dict: {str(name)[:60]} is a {type(tensor).__name__}; only tensors belong there")
+    if str(tensor.layout) != "torch.strided" or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise InputError(f"{_layer(name)}: {name} is a {tensor.layout} tensor on {tensor.device}; store it plainly")
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored:
+        shape = tuple(tensor.shape)
+        raise InputError(f"{_layer(name)}: {name} claims shape {shape} but the file stores {stored} bytes")
+
+
+def check_stored(state: Any, size: int) -> None:
+    """Raise :class:`InputError` where tensors take more memory than their file has bytes: they were made, not stored."""
+    if not isinstance(state, Mapping):
+        return
+    plain = [t for t in state.values() if str(getattr(t, "layout", "")) == "torch.strided"]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in plain}
+    if sum(storages.values()) > size:
+        raise InputError(f"state_dict: takes {sum(storages.values()):,} bytes of memory, but its file has {size:,}")
 
 
 def _layer(tensor_name: str) -> str:
@@ -171,6 +219,6 @@ FRONTEND = Frontend(
     sniff=lambda path, start: (
         path.suffix.lower() in SUFFIXES
     ),  # a damaged one too, so that the message says what is wrong
-    read=lambda path, options: read_checkpoint(path),
-    description="zoo checkpoints: architecture and weights in one file of torch.save",
+    read=read_checkpoint,
+    description="zoo checkpoints (architecture and weights in one file of torch.save), or a state_dict with --arch",
 )

@@ -61,14 +61,14 @@ class RawFile:
 def read_container(path: Path) -> RawFile:
     """The tree in the HDF5 file at ``path``. Raises :class:`InputError` on anything missing, damaged, foreign or too
     large."""
-    head = _first_bytes(path)
+    head = first_bytes(path)
     if not head.startswith(HDF5_SIGNATURE):
         raise InputError(f"{path.name}: is no HDF5 file (begins with {head!r}), so it is no NIR file; check the path")
     import h5py
 
     try:
         with text_heaps(path, MAX_BYTES) as heaps, h5py.File(path, "r") as file:
-            return _Reader(path.name, heaps).file(file)
+            return TreeReader(path.name, heaps).file(file)
     except SnnccError:
         raise
     except Exception as error:  # h5py reports damage as any of a dozen exceptions
@@ -76,9 +76,10 @@ def read_container(path: Path) -> RawFile:
         raise InputError(f"{path.name}: the HDF5 file is damaged or truncated ({detail}); export it again") from error
 
 
-def _first_bytes(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """As many bytes as :data:`HDF5_SIGNATURE` has. Raises :class:`InputError` where ``path`` is no readable file."""
     if path.is_dir():
-        raise InputError(f"{path}: is a folder; a .nir file is needed")
+        raise InputError(f"{path}: is a folder; a file is needed")
     try:
         with path.open("rb") as file:
             return file.read(len(HDF5_SIGNATURE))
@@ -88,7 +89,7 @@ def _first_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error})") from error
 
 
-class _Reader:
+class TreeReader:
     """Walks the HDF5 tree and keeps count of what it has taken in."""
 
     def __init__(self, where: str, heaps: TextHeaps) -> None:

@@ -38,12 +38,6 @@ def verdict(passed: bool, text: str) -> None:
     click.echo(text)
 
 
-def warning(text: str) -> None:
-    """A remark that does not stop anything, on standard error."""
-    click.secho(" note   ", fg="yellow", nl=False, err=True)
-    click.echo(text, err=True)
-
-
 def print_json(value: Any) -> None:
     """The facts for machines."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=_plain))

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -21,7 +24,19 @@ NEAREST, FLOOR, TOWARD_ZERO = 0, 1, 2
 UNBOUNDED, SATURATE, WRAP = 0, 1, 2
 
 
-@njit(nogil=True, cache=True)
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile when first called, once for all runs; for every run anew where Numba finds no folder it may write to."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:
+            return njit(nogil=True, **options)(function)
+
+    return decorate
+
+
+@_compiled()
 def scatter_dense(spikes, weight, fan_out, current):  # type: ignore[no-untyped-def]
     """``current[n] += Σ spikes[n, i]·weight[i]``; weight (in, out). Returns the synaptic operations."""
     operations = 0
@@ -42,7 +57,7 @@ def scatter_dense(spikes, weight, fan_out, current):  # type: ignore[no-untyped-
     return operations
 
 
-@njit(nogil=True, cache=True)
+@_compiled()
 def scatter_conv(spikes, weight, fan_out, current, shape_in, shape_out, stride, padding, dilation):  # type: ignore[no-untyped-def]
     """As :func:`scatter_dense` for a convolution; weight (C, ky, kx, out/groups), shapes (H, W, C)."""
     _, columns_in, channels = shape_in
@@ -88,7 +103,7 @@ def scatter_conv(spikes, weight, fan_out, current, shape_in, shape_out, stride, 
     return operations
 
 
-@njit(nogil=True, cache=True)
+@_compiled()
 def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: ignore[no-untyped-def]
     """As :func:`scatter_dense`; the synapses of source i are ``starts[i]:starts[i + 1]`` of targets and weight."""
     operations = 0
@@ -103,7 +118,7 @@ def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: 
     return operations
 
 
-@njit(nogil=True, cache=True)
+@_compiled()
 def conv_fan_out(used, shape_in, shape_out, stride, padding, dilation, fan_out):  # type: ignore[no-untyped-def]
     """Synapses with a non-zero weight that leave each source neuron; used (C, ky, kx) counts them by kernel position."""
     _, columns_in, channels = shape_in
@@ -124,7 +139,7 @@ def conv_fan_out(used, shape_in, shape_out, stride, padding, dilation, fan_out):
         fan_out[i] = total
 
 
-@njit(nogil=True, cache=True, inline="always")
+@_compiled(inline="always")
 def _decayed(x, factor, rounding):  # type: ignore[no-untyped-def]
     if factor == 4096:
         return x
@@ -136,7 +151,7 @@ def _decayed(x, factor, rounding):  # type: ignore[no-untyped-def]
     return -((-product) >> 12)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@_compiled(inline="always")
 def _limited(x, rule, limit):  # type: ignore[no-untyped-def]
     if rule == 1:
         return min(max(x, 1 - limit), limit - 1)
@@ -148,7 +163,7 @@ def _limited(x, rule, limit):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(nogil=True, cache=True, inline="always")
+@_compiled(inline="always")
 def _passed(x, threshold, spacing, levels):  # type: ignore[no-untyped-def]
     """How often x passes threshold + j·spacing, j = 0 … levels − 1, for a threshold that counts when reached."""
     if x < threshold:
@@ -158,7 +173,7 @@ def _passed(x, threshold, spacing, levels):  # type: ignore[no-untyped-def]
     return min((x - threshold) // spacing + 1, levels)
 
 
-@njit(nogil=True, cache=True)
+@_compiled()
 def update_neurons(  # type: ignore[no-untyped-def]
     current, u, v, spikes, constants, guard_bits, levels, flags, reset, rounding, overflow_u, overflow_v, limit
 ):

@@ -10,6 +10,10 @@ WEIGHT_LOW, WEIGHT_HIGH = -128, 127
 """Signed 8-bit synapses: Davies et al. 2018, table 1; lava/utils/weightutils.py (sent doubled to Dense, whose mixed-sign
 weights are even)."""
 
+WEIGHT_EXPONENT_HIGH = 7
+"""All synapses of a projection may be multiplied by 2**exponent: Loihi 1's is -7..7 (Davies et al. 2018); Lava shifts the sum
+(weight_exp in lava/proc/dense/models.py). Ours is never negative."""
+
 DECAY_REGISTER_HIGH = 4095
 """du, dv: unsigned 12 bits; lava/proc/lif/models.py, PyLifModelBitAcc. The current decays by du + 1, the membrane by dv."""
 
@@ -50,6 +54,7 @@ _LAVA = f"lava-nc {LAVA_VERSION}, lava/proc/lif/models.py, PyLifModelBitAcc"
 
 LIMITS: Mapping[str, Mapping[str, int | str]] = {
     "weight": {"value": f"{WEIGHT_LOW}..{WEIGHT_HIGH}", "source": "Davies et al. 2018, IEEE Micro 38(1), table 1"},
+    "weight exponent": {"value": f"0..{WEIGHT_EXPONENT_HIGH}", "source": "Davies et al. 2018; Loihi 1: -7..7"},
     "decay register": {"value": f"0..{DECAY_REGISTER_HIGH}", "source": _LAVA},
     "threshold register": {"value": f"0..{THRESHOLD_REGISTER_HIGH}, times {1 << GUARD_BITS}", "source": _LAVA},
     "bias mantissa": {"value": f"{BIAS_MANTISSA_LOW}..{BIAS_MANTISSA_HIGH}", "source": _LAVA},

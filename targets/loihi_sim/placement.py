@@ -22,6 +22,7 @@ from snncc.targets.loihi_sim.limits import (
     GUARD_BITS,
     STATE_LIMIT,
     STOCK_INPUT_LIMIT,
+    WEIGHT_EXPONENT_HIGH,
     WEIGHT_HIGH,
     WEIGHT_LOW,
 )
@@ -205,5 +206,12 @@ def _repeated(p: Projection) -> bool:
 
 
 def weight_range_fits(p: Projection) -> bool:
-    """Whether all weights are signed 8-bit numbers."""
-    return not p.weight.size or (int(p.weight.min()) >= WEIGHT_LOW and int(p.weight.max()) <= WEIGHT_HIGH)
+    """Whether all weights are signed 8-bit numbers times one power of two up to ``2**WEIGHT_EXPONENT_HIGH``."""
+    if not p.weight.size:
+        return True
+    common = int(np.bitwise_or.reduce(p.weight, axis=None))
+    low, high = int(p.weight.min()), int(p.weight.max())
+    return any(
+        common % (1 << k) == 0 and low >> k >= WEIGHT_LOW and high >> k <= WEIGHT_HIGH
+        for k in range(WEIGHT_EXPONENT_HIGH + 1)
+    )

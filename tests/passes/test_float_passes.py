@@ -316,7 +316,10 @@ def test_a_batch_norm_alone_is_a_synapse() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ((MaxPool2d((2, 2), (2, 2)), SPIKE), "a: max pooling has an integer form only over the sums of one convolution"),
+        (
+            (MaxPool2d((2, 2), (2, 2)), SPIKE),
+            "a: max pooling has an integer form only over the sums of one convolution",
+        ),
         ((Neuron(Dynamics(fires=False)), SPIKE), "a: never fires, yet b reads its membrane"),
     ],
 )

@@ -56,6 +56,14 @@ def test_one_layer_by_hand(golden: Golden) -> None:
     golden("quantise", format_graph(made))
 
 
+def test_one_wide_weight_does_not_silence_the_others_at_2_bits() -> None:
+    """±1 around one weight of 6: a unit of 1, which clips it, has squared error 25; one of 3 rounds 40 others to 0."""
+    weight = np.where(np.arange(41) % 2, -1.0, 1.0) * np.linspace(0.9, 1.1, 41)
+    weight[[0, 1]] = 6.0, 0.01
+    _, _, w = quantise(layer(weight[None], threshold=100.0), bits=2)
+    assert w[0, 0] == 1 and w[0, 1] == 0 and np.array_equal(w[0, 2:], np.sign(weight[2:]))
+
+
 @pytest.mark.parametrize("bits", [2, 4, 8, 16])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_weights_stay_in_their_bits(bits: int, per_channel: bool) -> None:

@@ -134,7 +134,7 @@ def test_a_loop_with_too_few_delays_is_a_finding_that_names_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "layer", "actual"),
     [
-        ({"weight": np.full((3, 4), 128)}, "in-a", "128..128"),
+        ({"weight": np.full((3, 4), 129)}, "in-a", "129..129"),
         ({"weight": np.full((3, 4), -129)}, "in-a", "-129..-129"),
         ({"guard_bits": 7, "threshold": whole(100 << 7)}, "a", "7"),
         ({"threshold": whole((1 << 17) << 6)}, "a", "131072 units"),
@@ -155,7 +155,7 @@ def test_every_limit_is_a_finding(changes: dict[str, Any], layer: str, actual: s
 
 
 def test_arithmetic_and_delays_are_checked_and_all_findings_come_at_once(tmp_path: Path) -> None:
-    p = chain(weight=np.full((3, 4), 500), guard_bits=3)
+    p = chain(weight=np.full((3, 4), 501), guard_bits=3)
     first, second = p.projections
     bad = replace(p, arithmetic=EXACT, projections=(first, replace(second, delay=65)))
     assert [f.what for f in check(bad)] == ["arithmetic", "weights", "guard bits", "delay"]

@@ -18,7 +18,7 @@ from lava.utils.weightutils import SignMode
 from scipy import sparse
 
 from snncc_lava.arithmetic import Neurons, lava_shape, predict, read_scores, turned
-from snncc_lava.network import Result, conv_weight, register, stock_dense_weights
+from snncc_lava.network import Result, conv_weight, register, stock_dense_weights, weight_exponent
 from snncc_lava.plan import Edge, Placed, Plan
 
 BATCH = 100
@@ -81,7 +81,8 @@ class StockDense:
 
     def __init__(self, edge: Edge, source_shape: tuple[int, ...]) -> None:
         self.source_shape, self.target_shape = source_shape, edge.weights.target_shape
-        settings = {"weight_exp": -1 - edge.weights.shift, "num_weight_bits": 8, "sign_mode": SignMode.MIXED}
+        exponent = weight_exponent(edge.weights) - 1 - edge.weights.shift
+        settings = {"weight_exp": exponent, "num_weight_bits": 8, "sign_mode": SignMode.MIXED}
         self.model = model = PyDenseModelBitAcc(settings)
         model.s_in, model.a_out = Port(), Port()
         model.weights = stock_dense_weights(edge.weights, source_shape).astype(np.int32)

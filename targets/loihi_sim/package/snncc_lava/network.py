@@ -109,7 +109,7 @@ class Network:
             return stock_conv(weights, source_shape, place.message_bits)
         return Dense(
             weights=stock_dense_weights(weights, source_shape),
-            weight_exp=-1 - weights.shift,
+            weight_exp=weight_exponent(weights) - 1 - weights.shift,
             num_weight_bits=8,
             sign_mode=SignMode.MIXED,
             num_message_bits=place.message_bits,
@@ -156,7 +156,7 @@ class Network:
 
 
 def stock_dense_weights(weights: Weights, source_shape: tuple[int, ...]) -> np.ndarray:
-    """Weights for Lava's Dense: (out, in) in Lava's order, doubled, because signed 8-bit weights are even there."""
+    """Weights for Lava's Dense: (out, in) in Lava's order, 8-bit mantissas doubled, because signed ones are even there."""
     inputs = int(np.prod(source_shape))
     full = weights.weight
     if weights.kind == "sparse" and weights.index is not None:
@@ -164,7 +164,13 @@ def stock_dense_weights(weights: Weights, source_shape: tuple[int, ...]) -> np.n
         np.add.at(full, tuple(weights.index), weights.weight)
     rows = turned(np.arange(len(full)).reshape(weights.target_shape), weights.target_shape).reshape(-1)
     columns = turned(np.arange(inputs).reshape(source_shape), source_shape).reshape(-1)
-    return 2 * full[np.ix_(rows, columns)]
+    return 2 * (full[np.ix_(rows, columns)] >> weight_exponent(weights))
+
+
+def weight_exponent(weights: Weights) -> int:
+    """The k for which weights / 2**k are signed 8-bit numbers; those of a network that passed the check divide exactly."""
+    largest = max(int(weights.weight.max(initial=0)), -1 - int(weights.weight.min(initial=0)))
+    return max(0, largest.bit_length() - 7)
 
 
 def stock_conv(weights: Weights, source_shape: tuple[int, ...], message_bits: int) -> Conv:

@@ -1,0 +1,109 @@
+"""Run a PyTorch module over all its steps, from its initial state, and keep what every neuron put out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snncc.errors import UnsupportedError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Calling:
+    """How a module is called.
+
+    Attributes:
+        layout: "step", "time_batch", "batch_time", "squeezed", or "loop": the module loops over a static input itself.
+        neurons: names of the neuron modules.
+        inner: how the neurons themselves take time; "step" where the module loops over the steps of a sequence.
+    """
+
+    layout: str
+    neurons: tuple[str, ...]
+    inner: str
+
+
+def run_module(module: Any, calling: Calling, inputs: Array) -> Mapping[str, Array]:
+    """Outputs (T, N, *shape) of the neurons for real ``inputs``: (N, *shape) for "loop", else (T, N, *shape)."""
+    import torch
+
+    kept: dict[str, list[Array]] = {name: [] for name in calling.neurons}
+    handles = []
+    layers = dict(torch.nn.Module.named_modules(module))
+    for name in calling.neurons:
+
+        def keep(_module: Any, _inputs: Any, output: Any, name: str = name) -> None:
+            first = output[0] if isinstance(output, tuple | list) else output
+            kept[name].append(first.detach().cpu().numpy().copy())
+
+        handles.append(layers[name].register_forward_hook(keep))
+    try:
+        reset_states(module)
+        with torch.no_grad():
+            _call(module, calling.layout, torch.from_numpy(inputs))
+        reset_states(module)
+    finally:
+        for handle in handles:
+            handle.remove()
+    steps, samples = inputs.shape[:2]
+    return {name: _arranged(values, calling.inner, samples, steps) for name, values in kept.items()}
+
+
+def _call(module: Any, layout: str, x: Any) -> None:
+    if layout in ("loop", "time_batch"):
+        module(x)
+    elif layout == "batch_time":
+        module(x.transpose(0, 1).contiguous())
+    elif layout == "squeezed":
+        module(x.transpose(0, 1).flatten(0, 1).contiguous())
+    else:
+        _step_by_step(module, x)
+
+
+def _step_by_step(module: Any, x: Any) -> None:
+    """Call the module once a step, handing the states that it returns to its next call."""
+    import inspect
+
+    parameters = list(inspect.signature(module.forward).parameters.values())[1:]
+    required = sum(p.default is p.empty for p in parameters)
+    states: list[Any] = [None] * required
+    for frame in x:
+        result = module(frame, *states)
+        if not parameters or not isinstance(result, tuple):
+            continue
+        following = list(result[1:])
+        if len(following) == len(parameters):
+            states = following
+        elif required:
+            raise UnsupportedError(
+                f"{type(module).__name__}: takes {len(parameters)} states and returns {len(following)}; return the output "
+                "and then the states, in the order in which forward takes them"
+            )
+
+
+def _arranged(values: list[Array], inner: str, samples: int, steps: int) -> Array:
+    """What the hooks kept, as (T, N, *shape)."""
+    if inner == "step":
+        return np.stack(values)
+    whole = values[0]
+    if inner == "squeezed":
+        whole = whole.reshape(samples, steps, *whole.shape[1:])
+    return whole if inner == "time_batch" else np.moveaxis(whole, 1, 0)
+
+
+def reset_states(module: Any) -> None:
+    """Every neuron as before its first step."""
+    from torch import nn
+
+    for _, layer in nn.Module.named_modules(module):
+        for name in ("reset_states", "reset_mem", "reset_state", "reset"):
+            method = getattr(layer, name, None)
+            root = type(layer).__module__.partition(".")[0]
+            if callable(method) and root in ("snntorch", "sinabs", "spikingjelly", "rockpool"):
+                method()
+                break

@@ -1,0 +1,82 @@
+"""Files and folders are written whole or not at all, whoever else writes and whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from snncc import files
+from snncc.errors import InputError
+from snncc.files import folder_written_beside, written_beside
+
+
+def _write(folder: Path, text: str) -> None:
+    with folder_written_beside(folder) as beside:
+        for name in ("a", "b"):
+            (beside / name).write_text(text)
+
+
+def _write_often(folder: Path, text: str) -> None:
+    for _ in range(50):
+        _write(folder, text)
+
+
+def test_processes_that_write_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("fork")
+    writers = [spawn.Process(target=_write_often, args=(tmp_path / "out", str(i))) for i in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [w.exitcode for w in writers] == [0, 0, 0]
+    assert (tmp_path / "out" / "a").read_text() == (tmp_path / "out" / "b").read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_the_old_folder_stays_where_the_last_step_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    _write(tmp_path / "out", "old")
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(files.Path, "rename", fail)
+    with pytest.raises(type(error)):
+        _write(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_dead_process_of_our_number_left_is_cleared(tmp_path: Path) -> None:
+    _write(tmp_path / "out", "old")
+    for kind in ("part", "old"):
+        left = tmp_path / f".out.{os.getpid()}.{kind}"
+        left.mkdir()
+        (left / "a").write_text("left")
+    _write(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "a").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(InputError, match="no regular file"), written_beside(tmp_path / name):
+            pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with written_beside(tmp_path / "link") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
