@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,10 +27,12 @@ needs_mnist = pytest.mark.skipif(
 )
 
 
+@cache
 def network(model: str) -> Graph:
     return load_model(resolve_model(model))
 
 
+@cache
 def program(model: str, target: str) -> Program:
     made = compile_graph(network(model), get_target(target))
     assert not made.errors

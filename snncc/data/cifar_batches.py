@@ -19,6 +19,7 @@ from snncc.errors import InputError
 SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
 BATCH = 10_000
+MAX_OPERATIONS = 200_000  # the published files have some 40,000
 MAX_PROTOCOL = 2  # the published files'; later protocols allocate what they declare
 
 
@@ -35,7 +36,9 @@ def binary_batch(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 def python_batch(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """The same of a Python batch."""
     try:
-        for code, _, _ in pickletools.genops(content):
+        for number, (code, _, _) in enumerate(pickletools.genops(content)):
+            if number > MAX_OPERATIONS:
+                raise ValueError(f"it takes over {MAX_OPERATIONS:,} steps")
             if code.proto > MAX_PROTOCOL:
                 raise ValueError(f"it uses {code.name} of protocol {code.proto}")
         batch = _Reader(io.BytesIO(content), encoding="latin1").load()

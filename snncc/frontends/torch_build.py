@@ -130,9 +130,18 @@ class _Builder:
         if name == "getitem" and isinstance(value.args[1], int) and value.args[1] > 0:
             call = value.args[0]
             if isinstance(call, fx.Node) and call.op == "call_module" and str(call.target) in self.neurons:
+                self._check_membrane(call, value.args[1])
                 self.network.reads_membrane = True
                 return self._visit(call)
         return self._visit(value)
+
+    def _check_membrane(self, call: fx.Node, index: int) -> None:
+        """Of what a neuron returns, the membrane is the last."""
+        states = self.traced.values[call]
+        if index != len(states) - 1 or not hasattr(states[index], "shape"):
+            raise UnsupportedError(
+                f"{call.target}: the module returns its state {index} first; snncc reads spikes or membranes there"
+            )
 
     def _summary(self, value: fx.Node, name: str) -> Ref:
         """All steps stacked, or their sum or mean: the readout makes the same of the last layer."""

@@ -21,6 +21,7 @@ from snncc.ir.shapes import infer_shapes
 
 INPUT, OUTPUT = "input", "output"
 EIGHT_BITS = 255
+MAX_SAMPLES = 8
 
 
 def from_torch(
@@ -78,8 +79,18 @@ def from_torch(
     entry, assumed = _input(example.numpy(), shape, calling, (encoding, scale, low, high))
     graph = _assemble(network, entry, steps, name or type(module).__name__, readout)
     origin = {**_origin(own, network, calling, entry, assumed), **graph.origin}
-    parity = {"parity": check_parity(graph, own, calling, part.batch or 2)} if check else {}
+    parity = (
+        {"parity": check_parity(graph, own, calling, part.batch or _batch(tuple(example.shape), calling))}
+        if check
+        else {}
+    )
     return replace(graph, origin={**origin, **parity})
+
+
+def _batch(given: tuple[int, ...], calling: Calling) -> int:
+    """Samples of the parity check: those of the example, which a module may insist on, unless they are many."""
+    size = given[1] if calling.layout == "time_batch" else given[0]
+    return size if size <= MAX_SAMPLES and calling.layout != "squeezed" else 2
 
 
 def _assemble(network: Any, entry: Input, steps: int, name: str, readout: str | None) -> Graph:

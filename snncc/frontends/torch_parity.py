@@ -42,7 +42,12 @@ def check_parity(graph: Graph, module: Any, calling: Calling, samples: int = SAM
     differs, float64 decides, and the report says both.
     """
     inputs = _random_input(graph, samples)
-    first, cells, spikes = _differences(graph, module, calling, inputs, np.float32)
+    try:
+        first, cells, spikes = _differences(graph, module, calling, inputs, np.float32)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise UnsupportedError(
+            f"{graph.name}: the module fails on a random batch of {samples} ({error}); the example must be one it takes"
+        ) from error
     facts = {"samples": samples, "steps": graph.time_steps, "cells": cells, "spikes": spikes, "differing": len(first)}
     if not first:
         return {**facts, "dtype": "float32"}

@@ -171,7 +171,17 @@ def trace(module: nn.Module, example: torch.Tensor) -> Trace:
     try:
         with torch.no_grad():
             graph = tracer.trace(module, concrete_args=fixed or None)
-    except (TraceError, TypeError, AttributeError, RuntimeError, ValueError, IndexError, NameError, KeyError) as error:
+    except (
+        TraceError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        NameError,
+        KeyError,
+        AssertionError,
+    ) as error:
         raise UnsupportedError(
             f"{type(module).__name__}: its forward cannot be followed ({type(error).__name__}: {error}); "
             "it must run on the example with tensors, loops over time, and layers"

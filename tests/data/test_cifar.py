@@ -158,6 +158,7 @@ def test_nothing_there(folder: Path) -> None:
         (python(data=IMAGES[:3]), "9,216 bytes"),
         (pickle.dumps({"data": 1}, protocol=4), "protocol 4"),
         (pickle.dumps([os.system], protocol=2), r"it names posix\.system"),
+        (b"\x80\x02(" + b"]" * 1_000_000 + b"l.", "over 200,000 steps"),
         (pickle.dumps([3], protocol=2), "is no CIFAR-10 batch"),
     ],
 )

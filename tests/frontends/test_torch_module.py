@@ -104,6 +104,19 @@ def test_a_loop_over_time_is_rolled_up(frames: bool) -> None:
     np.testing.assert_array_equal(run_graph(graph, data, dtype=np.float32).spikes["lif2"], theirs)
 
 
+def test_steps_behind_the_batch_and_a_fixed_batch() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([m.lif1(m.fc1(x[:, step]).view(3, 12)) for step in range(x.shape[1])])
+
+    module = body(run)
+    del module.fc2, module.lif2
+    graph = from_torch(module, torch.ones(3, 15, 12))
+    assert graph.origin["layout"] == "batch_time" and graph.origin["parity"]["cells"] == 3 * 15 * 12
+    with pytest.raises(UnsupportedError, match="returns its state 1 first"):
+        layer = snn.Synaptic(alpha=0.5, beta=0.9, init_hidden=True, output=True)
+        from_torch(body(lambda m, x: m.last(m.lif1(m.fc1(x)))[1], last=layer), torch.ones(2, 12), time_steps=5)
+
+
 def test_states_handed_from_call_to_call() -> None:
     class Step(nn.Module):
         def __init__(self) -> None:
