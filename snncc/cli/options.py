@@ -47,8 +47,12 @@ SEMANTICS: dict[str, click.Option] = {
         ),
         click.Option(["--multi-spike"], help="yes, no, or the most spikes in a step."),
         click.Option(["--v-min"], help="Lower clamp of membranes: none, -threshold, or a number."),
-        click.Option(["--arch"], metavar="MODULE:FACTORY", help="Your code that builds the network of a bare state_dict."),
-        click.Option(["--input-shape"], metavar="C,H,W", help="Shape of a sample at one step, where the file does not say."),
+        click.Option(
+            ["--arch"], metavar="MODULE:FACTORY", help="Your code that builds the network of a bare state_dict."
+        ),
+        click.Option(
+            ["--input-shape"], metavar="C,H,W", help="Shape of a sample at one step, where the file does not say."
+        ),
         click.Option(["--unsafe-load"], is_flag=True, help="Load pickled Python objects, which can run anything."),
         click.Option(["--opt"], multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
     )

@@ -19,8 +19,7 @@ of an IF): it stands in the metadata only, and reading the file under a dialect 
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from snncc.errors import InputError, UnsupportedError
+from snncc.files import written_beside
 from snncc.frontends.nir_file import MAX_NAME, Parameter, RawNode, digest
 from snncc.frontends.nir_loops import loops
 from snncc.frontends.nir_metadata import encode
@@ -72,21 +72,12 @@ def export_nir(graph: Graph, path: Path) -> None:
     root, names = standard_part(graph)
     parameters = {name: node.parameters for name, node in root.nodes.items()}
     text, arrays = encode(graph, names, parameters, digest(root))
+    data = _file_bytes(root, text, arrays)  # in memory first: HDF5 does not survive a disk that fills up
     try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
+        with written_beside(path) as beside:
+            beside.write_bytes(data)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        _write(Path(beside), root, text, arrays)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(beside).chmod(0o666 & ~mask)
-        Path(beside).replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
-    finally:
-        Path(beside).unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def standard_part(graph: Graph) -> tuple[RawNode, dict[str, str]]:
@@ -212,10 +203,12 @@ def _full(value: Value, shape: Shape) -> Array:
     return np.broadcast_to(np.asarray(value, np.float64), shape).copy()
 
 
-def _write(path: Path, root: RawNode, text: str, arrays: Mapping[str, Array]) -> None:
+def _file_bytes(root: RawNode, text: str, arrays: Mapping[str, Array]) -> bytes:
+    """The HDF5 file, made in memory."""
     import h5py
 
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("earliest", "v110")) as file:
         words = h5py.string_dtype()
         file.create_dataset("version", data=NIR_VERSION, dtype=words)
         _write_graph(file.create_group("node"), root, words)
@@ -224,6 +217,7 @@ def _write(path: Path, root: RawNode, text: str, arrays: Mapping[str, Array]) ->
         held = own.create_group("arrays")
         for key, value in arrays.items():
             _put(held, key, value)
+    return buffer.getvalue()
 
 
 def _write_graph(group: Any, graph: RawNode, words: Any) -> None:

@@ -279,8 +279,9 @@ def test_what_nir_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match=remedy):
             export_nir(graph, tmp_path / "n.nir")
     assert not list(tmp_path.iterdir())
+    (tmp_path / "a file").write_text("no folder")
     with pytest.raises(InputError, match="cannot be written"):
-        export_nir(small(), tmp_path / "missing" / "n.nir")
+        export_nir(small(), tmp_path / "a file" / "n.nir")
 
 
 def test_metadata_is_trusted_only_while_it_fits(tmp_path: Path) -> None:
