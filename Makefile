@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Lava lives in a folder of its own (see docs/design.md); SNNCC_LAVA points to it.
 export SNNCC_LAVA ?= $(CURDIR)/.lava
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench setup frameworks clean
 
 setup: $(STAMP) $(SNNCC_LAVA)
 
@@ -31,6 +31,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The training frameworks whose live networks snncc reads; the tests compare with them.
+frameworks: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-frameworks.txt
 
 # A link tree shows the plug-in folders where they are imported, which type checkers follow.
 lint: $(STAMP)

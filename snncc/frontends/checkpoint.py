@@ -24,7 +24,8 @@ FORMAT = "snncc-checkpoint"
 VERSION = 1
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILE_BYTES = 1 << 31
-MAX_PICKLE_BYTES = 1 << 21  # of the part that is not tensors; a byte of it can take 200 in memory
+MAX_PICKLE_BYTES = 1 << 20  # of the part that is not tensors; a byte of it can take 300 in memory
+ALLOCATES = b"\nbytearray\n"  # a name that weights_only allows, and which takes and clears any size at once
 MAX_PLAIN_VALUES = 1_000_000  # numbers, texts and lists in the architecture and the training record
 MAX_NESTING = 12
 FLOAT_TYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
@@ -100,7 +101,18 @@ def check_archive(where: str, stream: IO[bytes], size: int) -> list[str]:
     pickle_size = max((m.file_size for m in members if m.filename.endswith(".pkl")), default=0)
     if pickle_size > MAX_PICKLE_BYTES:
         raise InputError(f"{where}: has {pickle_size:,} bytes besides its tensors; the limit is {MAX_PICKLE_BYTES:,}")
+    if _allocates(where, stream, members):
+        raise InputError(f"{where}: makes byte arrays, which no weights need; save plain data and tensors only")
     return [m.filename for m in members]
+
+
+def _allocates(where: str, stream: IO[bytes], members: list[zipfile.ZipInfo]) -> bool:
+    """Whether a pickle among the members, whose sizes were checked, would make byte arrays."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return any(ALLOCATES in archive.read(m) for m in members if m.filename.endswith(".pkl"))
+    except Exception as error:  # a damaged member
+        raise InputError(f"{where}: is cut short or damaged ({error}); get the file again") from error
 
 
 def load_plain(where: object, source: Path | IO[bytes]) -> Any:

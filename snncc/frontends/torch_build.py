@@ -20,7 +20,8 @@ from snncc.frontends.torch_tracer import Trace
 from snncc.ir.graph import Edge
 from snncc.ir.nodes import Flatten, Identity, Neuron, Node, Scale
 
-INPUT = "input"
+INPUT = "@input"
+"""The network's input, before it gets a name that no layer has."""
 Sizes = tuple[int, ...]
 
 
@@ -318,7 +319,7 @@ class _Builder:
         self.network.edges.append(Edge(given.name, name, given.delay))
 
     def _name(self, name: str) -> str:
-        taken = {INPUT, "output", *self.network.nodes, *(n for n in self.neurons if n not in self.network.nodes)}
+        taken = {"input", "output", *self.network.nodes, *(n for n in self.neurons if n not in self.network.nodes)}
         number, made = 2, name
         while made in taken:
             made, number = f"{name}_{number}", number + 1

@@ -225,7 +225,7 @@ def _example(path: Path, request: Request, kind: str) -> Any:
     key = "example_shape" if "example_shape" in request.own else "input_shape"
     text = request.own.get(key)
     if text is None:
-        raise InputError(f"{path}: weights do not say how large an input is; say so: --opt input_shape=1,28,28")
+        raise InputError(f"{path}: weights do not say how large an input is; say so: --input-shape 1,28,28")
     parts = text.replace("x", ",").strip("(), ").split(",")
     shape = tuple(whole(str(path), key, part.strip(), 1, MAX_INPUT_ELEMENTS) for part in parts)
     if math.prod(shape) > MAX_INPUT_ELEMENTS or len(shape) > MAX_RANK:

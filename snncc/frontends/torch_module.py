@@ -19,7 +19,6 @@ from snncc.ir.graph import Edge, Graph, build_graph, readout_neuron
 from snncc.ir.nodes import INPUT_ENCODINGS, READOUTS, Input, Neuron, Node, Output
 from snncc.ir.shapes import infer_shapes
 
-INPUT, OUTPUT = "input", "output"
 EIGHT_BITS = 255
 MAX_SAMPLES = 8
 
@@ -95,14 +94,25 @@ def _batch(given: tuple[int, ...], calling: Calling) -> int:
 
 def _assemble(network: Any, entry: Input, steps: int, name: str, readout: str | None) -> Graph:
     """The Graph between its input and its output."""
-    nodes: dict[str, Node] = {INPUT: entry, **network.nodes, OUTPUT: Output()}
-    edges = [*network.edges, Edge(network.source.name, OUTPUT, network.source.delay)]
-    graph = build_graph(nodes, edges, steps, name)
+    from snncc.frontends.torch_build import INPUT
+
+    source, target = (_free(word, network.nodes) for word in ("input", "output"))
+    ends = Edge(network.source.name, target, network.source.delay)
+    edges = [Edge(source if e.source == INPUT else e.source, e.target, e.delay) for e in (*network.edges, ends)]
+    nodes: dict[str, Node] = {source: entry, **network.nodes}
+    graph = build_graph({**nodes, target: Output()}, edges, steps, name)
     chosen = _readout(graph, readout, network.reads_membrane)
     origin = {"readout": {"kind": chosen, "assumed": readout is None}}
-    graph = build_graph({**nodes, OUTPUT: Output(readout=chosen)}, edges, steps, name, origin)
+    graph = build_graph({**nodes, target: Output(readout=chosen)}, edges, steps, name, origin)
     infer_shapes(graph)
     return graph
+
+
+def _free(word: str, taken: Any) -> str:
+    """``word``, or the same with underscores where a layer is called so."""
+    while word in taken:
+        word += "_"
+    return word
 
 
 def _origin(module: Any, network: Any, calling: Calling, entry: Input, assumed: list[str]) -> dict[str, Any]:

@@ -28,8 +28,9 @@ class Calling:
     inner: str
 
 
-def run_module(module: Any, calling: Calling, inputs: Array) -> Mapping[str, Array]:
-    """Outputs (T, N, *shape) of the neurons for real ``inputs``: (N, *shape) for "loop", else (T, N, *shape)."""
+def run_module(module: Any, calling: Calling, inputs: Array) -> tuple[Mapping[str, Array], Array | None]:
+    """Outputs (T, N, *shape) of the neurons for real ``inputs``: (N, *shape) for "loop", else (T, N, *shape); and what the
+    module itself returns, as it is."""
     import torch
 
     kept: dict[str, list[Array]] = {name: [] for name in calling.neurons}
@@ -45,35 +46,53 @@ def run_module(module: Any, calling: Calling, inputs: Array) -> Mapping[str, Arr
     try:
         reset_states(module)
         with torch.no_grad():
-            _call(module, calling.layout, torch.from_numpy(inputs))
+            result = _call(module, calling.layout, torch.from_numpy(inputs))
         reset_states(module)
     finally:
         for handle in handles:
             handle.remove()
     steps, samples = inputs.shape[:2]
-    return {name: _arranged(values, calling.inner, samples, steps) for name, values in kept.items()}
+    outputs = {name: _arranged(values, calling.inner, samples, steps) for name, values in kept.items()}
+    return outputs, None if result is None else _in_steps(result, calling.layout, samples, steps)
 
 
-def _call(module: Any, layout: str, x: Any) -> None:
-    if layout in ("loop", "time_batch"):
-        module(x)
-    elif layout == "batch_time":
-        module(x.transpose(0, 1).contiguous())
+def _call(module: Any, layout: str, x: Any) -> Array | None:
+    """What the module returns, first of several; of a module that takes one step a call, stacked over the steps."""
+    if layout == "step":
+        return _step_by_step(module, x)
+    if layout == "batch_time":
+        x = x.transpose(0, 1).contiguous()
     elif layout == "squeezed":
-        module(x.transpose(0, 1).flatten(0, 1).contiguous())
-    else:
-        _step_by_step(module, x)
+        x = x.transpose(0, 1).flatten(0, 1).contiguous()
+    return _first(module(x))
 
 
-def _step_by_step(module: Any, x: Any) -> None:
+def _first(result: Any) -> Array | None:
+    while isinstance(result, tuple | list) and result:
+        result = result[0]
+    return result.detach().cpu().numpy() if hasattr(result, "detach") else None
+
+
+def _in_steps(result: Array, layout: str, samples: int, steps: int) -> Array:
+    """What the module returned with the steps first, where it kept them."""
+    if layout == "squeezed":
+        result = result.reshape(samples, steps, *result.shape[1:])
+    if layout in ("batch_time", "squeezed") and result.shape[:2] == (samples, steps):
+        return np.moveaxis(result, 1, 0)
+    return result
+
+
+def _step_by_step(module: Any, x: Any) -> Array | None:
     """Call the module once a step, handing the states that it returns to its next call."""
     import inspect
 
     parameters = list(inspect.signature(module.forward).parameters.values())[1:]
     required = sum(p.default is p.empty for p in parameters)
     states: list[Any] = [None] * required
+    outputs = []
     for frame in x:
         result = module(frame, *states)
+        outputs.append(_first(result))
         if not parameters or not isinstance(result, tuple):
             continue
         following = list(result[1:])
@@ -84,6 +103,8 @@ def _step_by_step(module: Any, x: Any) -> None:
                 f"{type(module).__name__}: takes {len(parameters)} states and returns {len(following)}; return the output "
                 "and then the states, in the order in which forward takes them"
             )
+    kept = [o for o in outputs if o is not None]
+    return np.stack(kept) if len(kept) == len(outputs) else None
 
 
 def _arranged(values: list[Array], inner: str, samples: int, steps: int) -> Array:

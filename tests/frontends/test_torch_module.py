@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,29 @@ def test_a_wrong_rule_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(torch_snntorch.RULES, "Leaky", wrong)
     with pytest.raises(GraphError, match=r"1 differs first in step \d+: \d+ of \d+ cells"):
         imported(nn.Sequential(nn.Linear(12, 6), leaky(threshold=0.2)))
+
+
+def test_layers_called_input_and_output() -> None:
+    names = {"input": leaky(threshold=0.2), "output": leaky(threshold=0.2)}
+    graph = imported(body(lambda m, x: m.output(m.fc2(m.input(m.fc1(x)))), **names).requires_grad_(False))
+    assert {"input", "output", "input_", "output_"} <= set(graph.nodes) and graph.output == "output_"
+    assert len(graph.of_type(Neuron)) == 2
+
+
+def test_a_last_layer_that_is_no_neuron_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from snncc.frontends import torch_layers
+
+    module = nn.Sequential(nn.Linear(12, 6), leaky(), nn.Linear(6, 3))
+    assert imported(module).origin["readout"]["kind"] == "summed_current"
+    right = torch_layers.LAYERS["Linear"]
+
+    def wrong(where: str, layer: Any, given: tuple[int, ...]) -> Any:
+        node = right(where, layer, given)
+        return replace(node, bias=node.bias + 0.1) if where == "2" else node  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch_layers, "LAYERS", {**torch_layers.LAYERS, "Linear": wrong})
+    with pytest.raises(GraphError, match="output: the last layer"):
+        imported(module)
 
 
 def test_rockpool_sequential() -> None:
