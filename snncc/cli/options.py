@@ -133,7 +133,7 @@ def load_data(name: str, limit: int | None, entry: Any, time_steps: int) -> tupl
     from snncc.data import load
     from snncc.feed import feed
 
-    data = load(name, limit)
+    data = load(name, limit, time_steps)
     return feed(data.inputs, entry, time_steps, name), data.labels
 
 
