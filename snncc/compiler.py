@@ -15,7 +15,7 @@ from snncc.pipeline import Context, Pass, PassResult, run_pipeline
 from snncc.program.artifact import write_artifact
 from snncc.program.bounds import Bounds, prove_bounds
 from snncc.program.lower import lower
-from snncc.program.program import Program
+from snncc.program.program import ARITHMETICS, Arithmetic, Program
 from snncc.records import dump_json
 from snncc.target import CompileOptions, Finding, Target
 
@@ -73,10 +73,16 @@ def compile_graph(
             after(one, result)
 
     quantised = run_pipeline(graph, target.pipeline(options or CompileOptions()), context, note)
-    program = lower(quantised, target.arithmetic, context.facts.get("units"))
+    program = lower(quantised, _arithmetic(graph, target), context.facts.get("units"))
     return Compilation(
         graph, quantised, program, prove_bounds(program), target.check(program), steps, list(context.remarks)
     )
+
+
+def _arithmetic(graph: Graph, target: Target) -> Arithmetic:
+    """The target's own profile, or the one the network is defined in where the target runs that too."""
+    named = str(graph.origin.get("arithmetic", ""))
+    return ARITHMETICS[named] if named in target.also else target.arithmetic
 
 
 def write_compilation(made: Compilation, target: Target, options: CompileOptions, model: Path, folder: Path) -> Path:

@@ -70,6 +70,7 @@ class Target:
     Attributes:
         name, description: for people.
         arithmetic: the profile its Programs use.
+        also: names of other profiles it runs, for networks that are defined in one (``origin["arithmetic"]``).
         limits: the numbers ``check`` compares with, each with its source, for ``snncc targets`` and the manifest's hash.
         pipeline: the passes from an imported Graph to one that :func:`snncc.program.lower.lower` takes.
         check: all findings of a Program at once.
@@ -91,4 +92,5 @@ class Target:
     run: Callable[[Program, Path | None, np.ndarray, RunOptions], IntegerRecording]
     setup: Callable[[Callable[[str], None]], str] | None = None
     describe: Callable[[Program], Mapping[str, str]] | None = None
+    also: tuple[str, ...] = ()
     exact_samples: int | None = None

@@ -77,6 +77,7 @@ def read_net(path: Path, options: Mapping[str, str]) -> Graph:
             for key, value in (input_from | output_from).items()
             if key != "input_scale"
         },
+        "arithmetic": "loihi",
         "whole_units": dict.fromkeys(made.neurons, 1.0),
     }
     if made.transform is not None:

@@ -67,4 +67,5 @@ TARGET = Target(
     check=check,
     emit=emit,
     run=run,
+    also=("loihi",),
 )

@@ -14,9 +14,10 @@ import pytest
 
 from snncc.compiler import compile_graph
 from snncc.frontends.lava_net import read_net
-from snncc.program.program import Program
+from snncc.program.program import LOIHI, Program
 from snncc.program.reference import IntegerRecording, run_reference, weigh
-from snncc.target import RunOptions
+from snncc.target import RunOptions, Target
+from snncc.targets.fixed_sim import TARGET as FIXED_SIM
 from snncc.targets.fixed_sim.engine import run as run_fixed
 from snncc.targets.loihi_sim import TARGET as LOIHI_SIM
 from snncc.targets.loihi_sim.runner import run_program
@@ -27,9 +28,9 @@ OXFORD, TINY = (Path(str(CASES)) / f"lava-dl-{name}" for name in ("oxford", "tin
 ALL = RunOptions(record=True, timeout_s=240)
 
 
-def oxford(steps: int) -> tuple[Program, np.ndarray]:
+def oxford(steps: int, target: Target = LOIHI_SIM) -> tuple[Program, np.ndarray]:
     """The Program and its recorded input (T, 1, 200)."""
-    made = compile_graph(read_net(OXFORD / "network.net", {"time_steps": str(steps)}), LOIHI_SIM)
+    made = compile_graph(read_net(OXFORD / "network.net", {"time_steps": str(steps)}), target)
     assert not made.errors
     return made.program, np.load(OXFORD / "gts" / "in.npy").astype(np.int64).T[:steps, None]
 
@@ -51,8 +52,10 @@ def check_tiny(program: Program, x: np.ndarray, layers: dict[str, str]) -> None:
             assert recorded(name).any() and int((found.spikes[layer][:, 0] != recorded(name)).sum()) == 0, layer
 
 
-def test_oxford_is_0_of_512000_cells() -> None:
-    program, x = oxford(2000)
+@pytest.mark.parametrize("target", [LOIHI_SIM, FIXED_SIM], ids=lambda t: t.name)
+def test_oxford_is_0_of_512000_cells(target: Target) -> None:
+    program, x = oxford(2000, target)
+    assert program.arithmetic is LOIHI  # what the file is defined in, also where it is compiled for fixed-sim
     wanted = np.load(OXFORD / "gts" / "out.npy").T
     assert np.array_equal(program.projections[0].weight, np.load(OXFORD / "gts" / "weight.npy"))
     assert wanted.size == 512_000 and wanted.sum() == 1826
