@@ -21,7 +21,7 @@ SNAP = 1e-6
 NEWTON_STEPS = 12
 """Quadratic convergence from a start within a factor of 2; half as many would do."""
 LATE_RESET = "next_step_after_input"
-"""Reset of the next step, taken after the input was added (snnTorch Synaptic with reset to zero)."""
+"""Reset of the next step, taken after the input was added (snnTorch Synaptic, RLeaky, RSynaptic with reset to zero)."""
 
 
 def neuron_dynamics(record: NeuronRecord, reading: Reading) -> Dynamics:
@@ -117,15 +117,18 @@ def _spiking(record: NeuronRecord, reading: Reading, constants: dict[str, Any]) 
 
 
 def _timing(record: NeuronRecord, reading: Reading) -> str:
-    """When the reset acts. snnTorch's reset to zero of a Leaky gives the same spikes in either order."""
+    """When the reset acts. snnTorch's reset to zero of a Leaky gives the same spikes in either order; its Synaptic and its
+    recurrent neurons lose the input of that step."""
     if reading.dialect.name != "snntorch":
         return "next_step" if reading.reset_delay else "immediate"
     if reading.reset_delay:
-        return LATE_RESET if record.kind == "CubaLIF" and reading.reset == "zero" else "next_step"
-    if record.recurrent:
+        late = reading.reset == "zero" and (record.kind == "CubaLIF" or record.recurrent)
+        return LATE_RESET if late else "next_step"
+    if record.recurrent and (record.kind == "CubaLIF" or reading.reset == "subtract"):
         raise InputError(
-            f"{record.name}: snnTorch ignores reset_delay=False on its recurrent neurons; say reset_delay yes, as it "
-            f"runs"
+            f"{record.name}: snnTorch's RSynaptic ignores reset_delay=False: say reset_delay yes, as it runs; its RLeaky "
+            "with reset by subtraction takes the reset of the step before into its decision to fire, which this version "
+            "cannot express: train with the default reset_delay=True"
         )
     if reading.reset == "subtract":
         raise UnsupportedError(

@@ -33,17 +33,17 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
     prepared = prepare(program)
     static = program.source.encoding == "static"
     samples = inputs.shape[0] if static else inputs.shape[1]
-    starts = range(0, samples, options.batch)
     threads = os.cpu_count() or 1
+    batch = max(1, min(options.batch, -(-samples // threads)))  # no thread stays idle for want of a batch
     done = 0
     parts: list[IntegerRecording] = []
 
     def one(start: int) -> IntegerRecording:
-        chunk = slice(start, start + options.batch)
+        chunk = slice(start, start + batch)
         return run_batch(prepared, inputs[chunk] if static else inputs[:, chunk], options)
 
     with ThreadPoolExecutor(threads) as pool:
-        for part in pool.map(one, starts):
+        for part in pool.map(one, range(0, samples, batch)):
             parts.append(part)
             done += part.samples
             if options.progress is not None:
