@@ -192,7 +192,7 @@ class Reading:
         v_min: lower clamp: a number, "-threshold", or None.
         levels: most spikes in a step.
         norm_input: sinabs: the input is scaled by 1 − b.
-        tau_scaled: older Norse exporters write τ·dt where τ belongs (norse issue 411).
+        tau_scaled: Norse exporters, up to 1.1.0, write τ·dt where τ belongs (norse issue 411).
         transposed: Spyx: dense weights are stored (in, out).
     """
 

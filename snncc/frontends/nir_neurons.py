@@ -194,7 +194,7 @@ def _decay(record: NeuronRecord, key: str, tau: Array, dt: Array, reading: Readi
 def _norse_hint(reading: Reading) -> str:
     if reading.dialect.name != "norse" or reading.tau_scaled:
         return ""
-    return ", or say tau_scaled yes: older Norse exporters write τ·dt in place of τ"
+    return ", or say tau_scaled yes: older Norse exporters write τ·dt in place of τ, and so does that of 1.1.0"
 
 
 def _snapped(gain: Array) -> Array:
