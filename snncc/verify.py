@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from snncc.feed import sample_count, take
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
 from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, add_counts, run_reference
+from snncc.program.reference import IntegerRecording, run_reference
 from snncc.target import RunOptions, Target
 
 Array = np.ndarray
@@ -69,7 +69,6 @@ class Verification:
     target: Comparison | None
     first_deviation: str | None
     gates: list[Gate] = field(default_factory=list)
-    counts: Mapping[str, StepCounts] = field(default_factory=dict, repr=False)
 
     @property
     def passed(self) -> bool:
@@ -132,26 +131,23 @@ def _gated(v: Verification, max_drop: float | None) -> Verification:
         )
     if max_drop is not None and v.drop is not None:
         gates.append(Gate("accuracy drop in points", 100 * v.drop, max_drop, 100 * v.drop <= max_drop))
-    return Verification(**{**vars(v), "gates": gates})
+    return replace(v, gates=gates)
 
 
 class _Tally:
     """Adds up batches of the two runs."""
 
     def __init__(self, graph: Graph, program: Program) -> None:
-        self.program = program
         self.layers = [p.name for p in program.populations if p.fires and p.name in graph.nodes]
         self.equal = dict.fromkeys(self.layers, 0)
         self.cells = dict.fromkeys(self.layers, 0)
         self.float_spikes = dict.fromkeys(self.layers, 0)
         self.integer_spikes = dict.fromkeys(self.layers, 0)
         self.predictions: list[tuple[Array, Array]] = []
-        self.counts: list[Mapping[str, StepCounts]] = []
         self.first: tuple[int, int, str] | None = None
 
     def add(self, start: int, a: Recording, b: IntegerRecording) -> None:
         self.predictions.append((a.predictions, b.predictions))
-        self.counts.append(b.counts)
         for position, name in enumerate(self.layers):
             x, y = a.spikes[name], b.spikes[name]
             different = x != y
@@ -202,7 +198,6 @@ class _Tally:
             reference,
             target,
             self.first[2] if self.first else None,
-            counts=add_counts(self.counts),
         )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -24,13 +23,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
 target_option = click.option("--target", "-t", "target_name", help="What to compile for; snncc targets lists them.")
+data_option = click.option(
+    "--data",
+    "data_name",
+    required=True,
+    help="A data set with split, such as mnist:test or mnist:demo, or an .npz file with x and y.",
+)
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
-
-
-def data_option(required: bool = True) -> Callable[[F], F]:
-    """``--data``."""
-    text = "A data set with split, such as mnist:test or mnist:demo, or an .npz file with x and y."
-    return click.option("--data", "data_name", required=required, help=text)
 
 
 SEMANTICS: dict[str, click.Option] = {
@@ -173,10 +172,21 @@ def need_target(name: str | None) -> Target:
     return get_target(name)
 
 
-@contextmanager
-def progress_bar(label: str, show: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error with rate and time left, where that is a terminal; yields (done, total) -> None."""
-    from snncc.report.terminal import progress
+def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any]) -> tuple[Any, Any, Any, Path | None]:
+    """(graph, program, target, folder or None) of a compiled folder, or of a model compiled now."""
+    from snncc.compiler import RefusedError, compile_graph
+    from snncc.registry import get_target
 
-    with progress(label, show) as update:
-        yield update
+    artifact = read_compiled(model)
+    if artifact is not None:
+        compiled_for = str(artifact.manifest.get("target"))
+        if target_name not in (None, compiled_for):
+            raise InputError(f"{model}: was compiled for {compiled_for}, not {target_name}; compile the model again")
+        return artifact.graph, artifact.program, get_target(compiled_for), artifact.folder
+    target = need_target(target_name)
+    _, graph = read_graph(model, rest["semantics"])
+    chosen = compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)
+    made = compile_graph(graph, target, chosen)
+    if made.errors:
+        raise RefusedError(target.name, made.errors)
+    return graph, made.program, target, None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("profile")
 @click.argument("model")
 @shared.target_option
-@shared.data_option()
+@shared.data_option
 @shared.limit_option
 @click.option("--energy", is_flag=True, help="Price the counts in joules too.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
@@ -42,7 +42,6 @@ def command(
 
     The counts are those of the integer program, which every target runs alike; fixed-sim counts them.
     """
-    from snncc.cli.verify_ import compiled_or_compile
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
     from snncc.energy.model import price
     from snncc.energy.record import report_dict
@@ -51,9 +50,9 @@ def command(
     from snncc.target import RunOptions
 
     costs = load_costs(cost_name or DEFAULT_COSTS)
-    _, program, target, folder = compiled_or_compile(model, target_name, rest)
+    _, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, _ = shared.load_data(data_name, limit, program.source, program.time_steps)
-    with shared.progress_bar("counting", not as_json) as update:
+    with terminal.progress("counting", not as_json) as update:
         run = get_target("fixed-sim").run(program, folder, inputs, RunOptions(progress=update))
     report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
     if as_json:

@@ -11,7 +11,7 @@ from snncc.cli import options as shared
 
 @click.command("run")
 @click.argument("folder")
-@shared.data_option()
+@shared.data_option
 @shared.limit_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write scores and predictions to an .npz file.")
 @click.option(
@@ -34,7 +34,7 @@ def command(folder: str, data_name: str, limit: int | None, output: Path | None,
     target = get_target(str(artifact.manifest.get("target")))
     program = artifact.program
     inputs, labels = shared.load_data(data_name, limit, program.source, program.time_steps)
-    with shared.progress_bar(target.name, not as_json) as update:
+    with terminal.progress(target.name, not as_json) as update:
         result = target.run(program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
     accuracy = None if labels is None else float(np.mean(result.predictions == labels))
     if output is not None:

@@ -47,7 +47,7 @@ def command(
 
         return progress
 
-    with shared.progress_bar("training", not as_json) as update:
+    with terminal.progress("training", not as_json) as update:
         result = recipe.train(out, seed=seed, data=data_name, epochs=epochs, limit=limit, progress=show(update))
     facts = {"checkpoint": str(result.checkpoint), "log": str(result.log), "test_accuracy": result.test_accuracy}
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ DEFAULT_EXACT = 16
 @click.command("verify")
 @click.argument("model")
 @shared.target_option
-@shared.data_option()
+@shared.data_option
 @shared.limit_option
 @click.option(
     "--max-accuracy-drop", "max_drop", type=float, help="Fail if accuracy falls by more than this many points."
@@ -50,10 +49,10 @@ def command(
     from snncc.target import RunOptions
     from snncc.verify import verify
 
-    graph, program, target, folder = compiled_or_compile(model, target_name, rest)
+    graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, labels = shared.load_data(data_name, limit, program.source, program.time_steps)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
-    with shared.progress_bar("verifying", not as_json) as update:
+    with terminal.progress("verifying", not as_json) as update:
         found = verify(
             graph, program, target, get_target("fixed-sim"), folder, inputs, labels, few, max_drop,
             RunOptions(timeout_s=timeout), update,
@@ -64,27 +63,6 @@ def command(
         show(found, target.name, max_drop)
     if not found.passed:
         raise click.exceptions.Exit(1)
-
-
-def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any]) -> tuple[Any, Any, Any, Path | None]:
-    """(graph, program, target, folder or None) of a compiled folder, or of a model compiled now."""
-    from snncc.compiler import RefusedError, compile_graph
-    from snncc.errors import InputError
-    from snncc.registry import get_target
-
-    artifact = shared.read_compiled(model)
-    if artifact is not None:
-        compiled_for = str(artifact.manifest.get("target"))
-        if target_name not in (None, compiled_for):
-            raise InputError(f"{model}: was compiled for {compiled_for}, not {target_name}; compile the model again")
-        return artifact.graph, artifact.program, get_target(compiled_for), artifact.folder
-    target = shared.need_target(target_name)
-    _, graph = shared.read_graph(model, rest["semantics"])
-    chosen = shared.compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)
-    made = compile_graph(graph, target, chosen)
-    if made.errors:
-        raise RefusedError(target.name, made.errors)
-    return graph, made.program, target, None
 
 
 def facts(v: Verification, target: str) -> dict[str, Any]:

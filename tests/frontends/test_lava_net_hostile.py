@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from damage import damaged
 from lava_net_files import conv_layer, dense_layer, input_layer, write
 
 from snncc.errors import InputError, SnnccError
@@ -40,19 +41,7 @@ def test_mutated_files(tmp_path: Path) -> None:
     path = tmp_path / "mutated.net"
     refused = 0
     for _ in range(400):
-        data = bytearray(good)
-        at = rng.randrange(len(data) - 8)
-        match rng.randrange(4):
-            case 0:
-                data = data[:at]
-            case 1:
-                data[at] ^= 1 << rng.randrange(8)
-            case 2:
-                for _ in range(12):
-                    data[rng.randrange(len(data))] = rng.randrange(256)
-            case 3:
-                data[at : at + 8] = rng.choice([b"\xff" * 8, b"\0" * 8, (2**40).to_bytes(8, "little")])
-        path.write_bytes(data)
+        path.write_bytes(damaged(good, rng))
         start = time.monotonic()
         try:
             read_net(path, T)

@@ -12,6 +12,7 @@ import h5py
 import nir
 import numpy as np
 import pytest
+from damage import damaged
 from nir_files import two_layers, write_chain
 
 from snncc.errors import DialectError, GraphError, InputError, SnnccError, UnsupportedError
@@ -46,19 +47,7 @@ def test_mutated_files(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "mutated.nir"
     refused = 0
     for _ in range(150):
-        data = bytearray(good)
-        at = rng.randrange(len(data) - 8)
-        match rng.randrange(4):
-            case 0:
-                data = data[:at]
-            case 1:
-                data[at] ^= 1 << rng.randrange(8)
-            case 2:
-                for _ in range(12):
-                    data[rng.randrange(len(data))] = rng.randrange(256)
-            case 3:
-                data[at : at + 8] = rng.choice([b"\xff" * 8, b"\0" * 8, (2**40).to_bytes(8, "little")])
-        path.write_bytes(data)
+        path.write_bytes(damaged(good, rng))
         start = time.monotonic()
         try:
             read_nir(path, options)
