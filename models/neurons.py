@@ -10,6 +10,7 @@ with Δ the level spacing and h one of three bumps of area 1 around 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import GraphError
-from snncc.ir.dynamics import Dynamics, Value
+from snncc.ir.dynamics import Dynamics, Value, resetting
 
 SURROGATES = ("rectangle", "triangle", "sigmoid")
 
@@ -106,14 +107,15 @@ def constant(value: Value, like: Tensor) -> Tensor:
 class SpikingNeuron(nn.Module):
     """A population of neurons over all time steps.
 
-    The constants are numbers of ``dynamics``, so the module has no tensors of its own. A method that learns them makes
-    them parameters here and writes them under the layer's name in the state_dict.
+    The constants are numbers of ``dynamics``, so the module has no tensors of its own. A method that learns some makes them
+    parameters of a subclass, and gives their values in ``learned``. ``observer`` sees the membranes before they fire.
     """
 
     def __init__(self, dynamics: Dynamics, surrogate: Surrogate) -> None:
         super().__init__()
         self.dynamics = dynamics
         self.surrogate = surrogate
+        self.observer: Callable[[Tensor], None] | None = None
 
     def forward(self, current: Tensor, time_steps: int) -> Tensor:
         """Spike counts (T, N, …), or membranes where the neuron never fires, for input ``current`` (T, N, …) or, for
@@ -124,17 +126,26 @@ class SpikingNeuron(nn.Module):
         recording = []
         steps = current.unbind() if len(current) > 1 else current.unbind() * time_steps  # unbind: one cheap backward
         for i in steps:
+            drive, fired = u, spikes
             u = i if d.current_decay is None else constant(d.current_decay, i) * u + i
             if not _is(d.current_bias, 0.0):
                 u = u + constant(d.current_bias, u)
-            v, spikes = self._step(u, v, spikes)
+            v, spikes = self._step(drive if d.current_timing == "after" else u, v, spikes)
+            if d.fires and d.reset_current:
+                u = torch.where(resetting(d, fired, spikes) != 0, torch.zeros_like(u), u)
             recording.append(spikes if d.fires else v)
-        return torch.stack(recording)
+        return torch.cat(recording).unflatten(0, (len(recording), len(v)))  # unlike stack, keeps channels innermost
+
+    def learned(self) -> dict[str, Any]:
+        """Constants that training changed: field of ``dynamics`` to number or nested lists, as a description holds them."""
+        return {}
 
     def _step(self, u: Tensor, v: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor]:
         """Membrane after the step and its spikes; the order of ``snncc.ir.dynamics``. Factors of one and terms of zero
         change nothing and are left out."""
         d = self.dynamics
+        pending = d.fires and d.reset_timing == "immediate_pending"
+        owed = _SpikeCount.apply(v, d, self.surrogate) if pending else None
         if d.decay_timing == "before" and not _is(d.membrane_decay, 1.0):
             v = constant(d.membrane_decay, v) * v
         if d.fires and d.reset_timing == "next_step":
@@ -144,12 +155,18 @@ class SpikingNeuron(nn.Module):
             v = v + constant(d.bias, v)
         if d.fires and d.reset_timing == "next_step_after_input":
             v = self._reset(v, spikes)
+        if owed is not None:
+            v = self._reset(v, owed)
         if d.v_min is not None:
             v = torch.maximum(v, constant(d.v_min, v))
         if d.fires:
+            if self.observer is not None:
+                self.observer(v)
             spikes = _SpikeCount.apply(v, d, self.surrogate)
             if d.reset_timing == "immediate":
                 v = self._reset(v, spikes)
+            if owed is not None:
+                v = self._reset(v, spikes - owed)
         if d.decay_timing == "after" and not _is(d.membrane_decay, 1.0):
             v = constant(d.membrane_decay, v) * v
         return v, spikes

@@ -50,7 +50,7 @@ class LegaliseLoihi:
 
 def _chip_neuron(d: Dynamics) -> bool:
     plain = d.fires and d.levels == 1 and not d.signed and d.v_min is None
-    timing = d.reset_timing == "immediate" and d.decay_timing == "before"
+    timing = d.reset_timing == "immediate" and d.decay_timing == d.current_timing == "before" and not d.reset_current
     return plain and timing and d.reset == "to_value" and not np.any(d.reset_value)
 
 

@@ -200,6 +200,8 @@ def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shap
         reset_value=rounded(d.reset_value),
         reset_timing=d.reset_timing,
         decay_timing=d.decay_timing,
+        reset_current=d.reset_current,
+        current_timing=d.current_timing,
         v_init=rounded(d.v_init),
         v_min=None if d.v_min is None else rounded(d.v_min),
         fires=d.fires,

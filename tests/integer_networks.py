@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from networks import random_input, seeds
+from networks import fitting, random_input, seeds
 
-from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS
+from snncc.ir.dynamics import COMPARES, CURRENT_TIMINGS, DECAY_TIMINGS, RESET_TIMINGS, RESETS
 from snncc.ir.nodes import READOUTS, TIE_RULES
 from snncc.program.program import (
     DECAY_ONE,
@@ -78,7 +78,7 @@ def populations_of(draw: Any, name: str, shape: Shape, span: int, fires: bool = 
             rng.choice([0, 1, 1000, 2048, 4000, 4095, DECAY_ONE], size=draw(st.sampled_from(((), shape))))
         )
 
-    return Population(
+    made = Population(
         name=name,
         shape=shape,
         threshold=np.asarray(value(0, 2) + 1),
@@ -96,9 +96,12 @@ def populations_of(draw: Any, name: str, shape: Shape, span: int, fires: bool = 
         reset=draw(st.sampled_from(RESETS)),
         reset_timing=draw(st.sampled_from(RESET_TIMINGS)),
         decay_timing=draw(st.sampled_from(DECAY_TIMINGS)),
+        reset_current=draw(st.booleans()),
+        current_timing=draw(st.sampled_from(CURRENT_TIMINGS)),
         fires=fires or draw(st.integers(0, 3)) > 0,
         guard_bits=guard_bits,
     )
+    return fitting(made)
 
 
 def data_for(program: Program, seed: int, samples: int = 3) -> Array:

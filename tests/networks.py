@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS, Dynamics
+from snncc.ir.dynamics import COMPARES, CURRENT_TIMINGS, DECAY_TIMINGS, RESET_TIMINGS, RESETS, Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.nodes import (
     READOUTS,
@@ -93,7 +93,7 @@ def dynamics(draw: Any, shape: Shape, grid: Grid = REAL, fires: bool | None = No
         made = rng.integers(low * grid.span, high * grid.span + 1, size()) * grid.unit
         return float(made) if np.ndim(made) == 0 else made
 
-    return Dynamics(
+    made = Dynamics(
         threshold=number(4, 24),
         compare=draw(st.sampled_from(COMPARES)),
         membrane_decay=among(grid.decays),
@@ -108,11 +108,25 @@ def dynamics(draw: Any, shape: Shape, grid: Grid = REAL, fires: bool | None = No
         reset_value=number(-16, 8),
         reset_timing=draw(st.sampled_from(RESET_TIMINGS)),
         decay_timing=draw(st.sampled_from(DECAY_TIMINGS)),
+        reset_current=draw(st.booleans()),
+        current_timing=draw(st.sampled_from(CURRENT_TIMINGS)),
         v_init=number(-8, 16),
         v_min=number(-24, -1) if draw(st.booleans()) else None,
         spike_value=among(grid.spike_values),
         fires=draw(st.booleans()) if fires is None else fires,
     )
+    return fitting(made)
+
+
+def fitting(neuron: Any) -> Any:
+    """A Dynamics or a Population, changed where its fields do not allow its timings."""
+    if neuron.reset_timing == "immediate_pending":
+        neuron = replace(neuron, reset="subtract", levels=1, signed=False)
+    decay = neuron.current_decay if isinstance(neuron, Dynamics) else neuron.decay_u
+    if decay is None:
+        neuron = replace(neuron, current_timing="before")
+    clears = neuron.reset == "to_value" and neuron.reset_timing in ("immediate", "next_step_after_input")
+    return neuron if clears and decay is not None else replace(neuron, reset_current=False)
 
 
 @dataclass

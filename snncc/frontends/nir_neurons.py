@@ -5,7 +5,6 @@ Decays are recovered in float64 and, where the framework computes in float32, ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -118,25 +117,17 @@ def _spiking(record: NeuronRecord, reading: Reading, constants: dict[str, Any]) 
 
 def _timing(record: NeuronRecord, reading: Reading) -> str:
     """When the reset acts. snnTorch's reset to zero of a Leaky gives the same spikes in either order; its Synaptic and its
-    recurrent neurons lose the input of that step."""
+    recurrent neurons lose the input of that step. Its subtraction without a delay takes a membrane still above θ into account."""
     if reading.dialect.name != "snntorch":
         return "next_step" if reading.reset_delay else "immediate"
     if reading.reset_delay:
         late = reading.reset == "zero" and (record.kind == "CubaLIF" or record.recurrent)
         return LATE_RESET if late else "next_step"
-    if record.recurrent and (record.kind == "CubaLIF" or reading.reset == "subtract"):
+    if record.recurrent and record.kind == "CubaLIF":
         raise InputError(
-            f"{record.name}: snnTorch's RSynaptic ignores reset_delay=False: say reset_delay yes, as it runs; its RLeaky "
-            "with reset by subtraction takes the reset of the step before into its decision to fire, which this version "
-            "cannot express: train with the default reset_delay=True"
+            f"{record.name}: snnTorch's RSynaptic ignores reset_delay=False: say reset_delay yes, as it runs"
         )
-    if reading.reset == "subtract":
-        raise UnsupportedError(
-            f"{record.name}: snnTorch's reset_delay=False with reset by subtraction takes the reset of the step "
-            f"before into "
-            "its decision to fire, which this version cannot express; train with the default reset_delay=True"
-        )
-    return "immediate"
+    return "immediate_pending" if reading.reset == "subtract" else "immediate"
 
 
 def _dt(record: NeuronRecord, reading: Reading, tau: Array | None) -> Array:
@@ -207,32 +198,3 @@ def _single(value: Array, dialect: Dialect) -> Value:
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and check_dynamics refuses it
             value = np.asarray(value).astype(np.float32).astype(np.float64)
     return collapse(value)
-
-
-def fingerprint(records: Sequence[NeuronRecord]) -> tuple[str, str] | None:
-    """(dialect, evidence) the constants look like, or None. A hint for a message, never a decision."""
-    for record in records:
-        given = record.parameters
-        if "r" not in given:
-            continue
-        r, tau = given["r"], given.get("tau", given.get("tau_mem"))
-        if tau is None:
-            if np.allclose(r, 1e4):
-                return "spikingjelly", "r = 1/1e-4 without a leak"
-            continue
-        with np.errstate(all="ignore"):
-            steps = tau / 1e-4
-            if np.allclose(r, steps, rtol=1e-4) and "w_in" in given:
-                return "snntorch", "r = τ/1e-4"
-            if np.allclose(r, steps, rtol=1e-4):
-                return "snntorch", "r = τ/1e-4; SpikingJelly without decay_input writes the same"
-            if np.allclose(r, 1.0 - 1.0 / tau, rtol=1e-4) and np.all(tau > 1):
-                return "spyx", "r = 1 − 1/τ"
-            if np.allclose(r, 1.0) and np.all(tau >= 1.0):
-                return "sinabs", "r = 1 and τ counts steps"
-            step = tau * lambert_w(1.0 / r)
-            if "Torch" in record.name or np.allclose(step, float(f"{np.median(step):.1g}"), rtol=1e-5):
-                return "rockpool", "r = τ/dt·exp(−dt/τ) for a round dt"
-            if np.allclose(r, 1.0):
-                return "norse", "r = 1 and τ in seconds; SpikingJelly with decay_input writes the same"
-    return None

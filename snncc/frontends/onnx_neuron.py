@@ -46,7 +46,12 @@ def present(dynamics: Dynamics, field: str) -> bool:
 
 def late_reset(dynamics: Dynamics) -> bool:
     """Whether the reset needs the spikes of the step before."""
-    return dynamics.fires and dynamics.reset_timing != "immediate" and dynamics.reset != "none"
+    return dynamics.fires and dynamics.reset_timing.startswith("next_step") and dynamics.reset != "none"
+
+
+def pending_reset(dynamics: Dynamics) -> bool:
+    """Whether a membrane still above its threshold pays for its next spike first."""
+    return dynamics.fires and dynamics.reset_timing == "immediate_pending"
 
 
 def neuron_call(dynamics: Dynamics) -> NeuronCall:
@@ -70,7 +75,9 @@ def _name(dynamics: Dynamics, constants: tuple[str, ...]) -> str:
         parts.append("gt" if dynamics.compare == ">" else "ge")
         parts += [f"levels{dynamics.levels}"] * (dynamics.levels > 1) + ["signed"] * dynamics.signed
         parts += {"subtract": ["subtract"], "to_value": ["to_value"], "none": ["no_reset"]}[dynamics.reset]
-        parts += [dynamics.reset_timing] * late_reset(dynamics)
+        parts += [dynamics.reset_timing] * (late_reset(dynamics) or pending_reset(dynamics))
+    parts += ["reset_current"] * (dynamics.fires and dynamics.reset_current)
+    parts += ["current_after"] * (dynamics.current_timing == "after")
     parts += ["decay_after"] * (dynamics.decay_timing == "after" and "membrane_decay" in constants)
     parts += ["with_" + f for f in ("current_bias", "input_gain", "bias", "reset_amount", "v_min") if f in constants]
     return "_".join(parts)
@@ -99,6 +106,7 @@ def _step(body: Emitter, d: Dynamics, call: NeuronCall) -> dict[str, str]:
     """The names of u, v and spikes after the step; the order is that of :func:`snncc.ir.dynamics.step`."""
     held = set(call.constants)
     u, v, spikes = "current", "v", ""
+    owed = _spikes(body, d, v) if pending_reset(d) else ""
     if d.current_decay is not None:
         u = body.op(AT, "Add", body.op(AT, "Mul", "current_decay", "u"), u)
     if "current_bias" in held:
@@ -107,19 +115,27 @@ def _step(body: Emitter, d: Dynamics, call: NeuronCall) -> dict[str, str]:
         v = body.op(AT, "Mul", "membrane_decay", v)
     if late_reset(d) and d.reset_timing == "next_step":
         v = _reset(body, d, v, "spikes")
-    v = body.op(AT, "Add", v, body.op(AT, "Mul", "input_gain", u) if "input_gain" in held else u)
+    drive = "u" if d.current_timing == "after" else u
+    v = body.op(AT, "Add", v, body.op(AT, "Mul", "input_gain", drive) if "input_gain" in held else drive)
     if "bias" in held:
         v = body.op(AT, "Add", v, "bias")
     if late_reset(d) and d.reset_timing == "next_step_after_input":
         v = _reset(body, d, v, "spikes")
+    if owed:
+        v = _reset(body, d, v, owed)
     if "v_min" in held:
         v = body.op(AT, "Max", v, "v_min")
     if d.fires:
         spikes = _spikes(body, d, v)
         if d.reset_timing == "immediate":
             v = _reset(body, d, v, spikes)
+        if owed:
+            v = _reset(body, d, v, body.op(AT, "Sub", spikes, owed))
     if d.decay_timing == "after" and "membrane_decay" in held:
         v = body.op(AT, "Mul", "membrane_decay", v)
+    if d.fires and d.reset_current:
+        reset = body.op(AT, "Cast", "spikes" if late_reset(d) else spikes, to=BOOL)
+        u = body.op(AT, "Where", reset, body.like(AT, 0, u), u)
     return {"u": u, "v": v, "spikes": spikes}
 
 

@@ -15,7 +15,6 @@ from snncc.ir.interpreter import input_values, run_graph
 from snncc.ir.nodes import Input, Neuron
 
 Array = np.ndarray
-SAMPLES = 2
 SEED = 0
 TOLERANCE = 1e-4
 """Of membranes, relative to the largest one: float32 sums in another order."""
@@ -35,7 +34,7 @@ def copied(module: Any) -> Any:
     return made.eval()
 
 
-def check_parity(graph: Graph, module: Any, calling: Calling, samples: int = SAMPLES) -> dict[str, Any]:
+def check_parity(graph: Graph, module: Any, calling: Calling, samples: int) -> dict[str, Any]:
     """Facts for the report. Raises :class:`GraphError` naming the first layer and step that differ.
 
     In float32 a sum in another order may turn a membrane that is within a rounding of its threshold. So where float32
@@ -52,7 +51,7 @@ def check_parity(graph: Graph, module: Any, calling: Calling, samples: int = SAM
     if not first:
         return {**facts, "dtype": "float32"}
     try:
-        exact, _, _ = _differences(graph, copied(module).double(), calling, inputs, np.float64)
+        exact, _, _ = _differences(graph, _widened(copied(module)), calling, inputs, np.float64)
     except RuntimeError:  # Rockpool keeps its states in float32
         exact = first
     if exact:
@@ -60,7 +59,20 @@ def check_parity(graph: Graph, module: Any, calling: Calling, samples: int = SAM
             f"{graph.name}: the Graph does not do what the module does: {exact[0]}; where the values are so large that "
             "float32 rounds them to whole spikes, scale the weights down; else please report it"
         )
-    return {**facts, "dtype": "float64", "differing_in_float32": first}
+    return {**facts, "differing": 0, "dtype": "float64", "differing_in_float32": first}
+
+
+def _widened(module: Any) -> Any:
+    """The module in float64, and what its layers take: snnTorch's spikes are float32 whatever the type of its states."""
+    import torch
+
+    def widen(_module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in given)
+
+    made = module.double()
+    for layer in made.modules():
+        layer.register_forward_pre_hook(widen)
+    return made
 
 
 def _random_input(graph: Graph, samples: int) -> Array:

@@ -1,4 +1,4 @@
-"""The neurons of snnTorch 1.0: Leaky, Synaptic, RLeaky, RSynaptic and Lapicque.
+"""The neurons of snnTorch 1.0: Leaky, Synaptic, RLeaky, RSynaptic, Lapicque and Alpha.
 
 With R what the membrane of the step before says (``v > θ``) and i the input, the modules compute
 
@@ -6,13 +6,17 @@ With R what the membrane of the step before says (``v > θ``) and i the input, t
 - Synaptic: ``c = αc + i``; subtract: ``v = βv + c − Rθ``; zero: ``v = (1 − R)(βv + c)``, which loses that step's input
 - RLeaky, RSynaptic: the same with the recurrent layer's output added to i; zero of both loses that step's input
 - Lapicque: ``v = (1 − dt/RC)v + (dt/C)i``; zero loses that step's input
+- Alpha: ``e = αe + i``, ``h = βh − i``, ``v = τ(e + h)``; zero sets all three to 0 and loses that step's input. In place
+  of h the Graph keeps v: ``v = βv + τ(α − β)e`` with the e of the step before
 
-and fire on ``v > θ``. With ``reset_delay=False`` the reset acts at once. RSynaptic 1.0 takes that option and does nothing.
+and fire, s, on ``v > θ``. With ``reset_delay=False`` the modules then reset by ``s − R``, where R is still what the membrane
+says that they were left with: zero acts at once, subtract is "immediate_pending". RSynaptic 1.0 takes that option and does
+nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +25,7 @@ from snncc.frontends.torch_neurons import Part, constant, refuse
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.nodes import Conv2d, Dense, Scale
 
-_LATE = "next_step_after_input"
+_LATE: Literal["next_step_after_input"] = "next_step_after_input"
 
 
 def _leaky(where: str, module: Any) -> Part:
@@ -53,11 +57,31 @@ def _lapicque(where: str, module: Any) -> Part:
 
 
 def _alpha(where: str, module: Any) -> Part:
-    raise refuse(
-        where,
-        module,
-        "resets its two synaptic currents, and by the input of the step",
-        "snncc resets membranes only; train with Synaptic instead",
+    _refuse_options(where, module)
+    if module.reset_mechanism == "subtract":
+        raise refuse(
+            where,
+            module,
+            "with reset_mechanism='subtract' takes its threshold off one current, clears the other and adds that to the "
+            "membrane of this step only",
+            "no step form of snncc says that; use reset_mechanism='zero' or 'none'",
+        )
+    alpha, beta = (np.asarray(_decay(value)) for value in (module.alpha, module.beta))
+    with np.errstate(divide="ignore"):
+        tau = np.log(alpha) / (np.log(beta) - np.log(alpha)) + 1
+    resets = module.reset_mechanism == "zero"
+    return Part(
+        Dynamics(
+            threshold=constant(module.threshold),
+            compare=">",
+            membrane_decay=constant(beta),
+            current_decay=constant(alpha),
+            input_gain=constant(tau * (alpha - beta)),
+            reset="to_value" if resets else "none",
+            reset_timing=_LATE if resets else "immediate",
+            reset_current=resets,
+            current_timing="after",
+        )
     )
 
 
@@ -66,21 +90,17 @@ def _dynamics(where: str, module: Any, values: dict[str, Any], zero: str, delaye
     _refuse_options(where, module)
     late = bool(module.reset_delay) if delayed is None else delayed
     mechanism = module.reset_mechanism
-    if mechanism == "subtract" and not late:
-        raise refuse(
-            where,
-            module,
-            "with reset_mechanism='subtract' and reset_delay=False subtracts a second time, before it looks at the "
-            "threshold, where the membrane is still above it after the first",
-            "no step form of snncc says that; use reset_delay=True, or reset_mechanism='zero'",
-        )
-    timing = "immediate" if not late or mechanism == "none" else "next_step" if mechanism == "subtract" else zero
+    delayed_timing, at_once = {
+        "subtract": ("next_step", "immediate_pending"),
+        "zero": (zero, "immediate"),
+        "none": ("immediate", "immediate"),
+    }[mechanism]
     kinds: dict[str, Any] = {"subtract": "subtract", "zero": "to_value", "none": "none"}
     return Dynamics(
         threshold=constant(module.threshold),
         compare=">",
         reset=kinds[mechanism],
-        reset_timing=timing,  # type: ignore[arg-type]
+        reset_timing=delayed_timing if late else at_once,  # type: ignore[arg-type]
         spike_value=constant(module.graded_spikes_factor),
         **values,
     )

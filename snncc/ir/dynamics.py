@@ -1,15 +1,20 @@
 """What a neuron does in one step of discrete time: every choice explicit, none left to a reader's default.
 
-One step, in this order (``R`` is what the neuron fired in the step before)::
+One step, in this order (``R`` is what the neuron fired in the step before, ``P = n(v)`` whether the membrane that the
+step before left would fire again)::
 
-    u  = a·u + i + c                  current_decay a (without it 0), current_bias c
+    u  = a·u + i + c                  current_decay a (without it 0), current_bias c; if current_timing = "before"
     v  = b·v                          if decay_timing = "before"
     v  = reset(v, R)                  if reset_timing = "next_step"
     v  = v + g·u + k                  input_gain g, bias k
+    u  = a·u + i + c                  if current_timing = "after"
     v  = reset(v, R)                  if reset_timing = "next_step_after_input"
+    v  = reset(v, P)                  if reset_timing = "immediate_pending"
     v  = max(v, v_min)                if v_min is given
     n  = number of spikes             fires, compare, threshold, levels, signed
     v  = reset(v, n)                  if reset_timing = "immediate"
+    v  = reset(v, n − P)              if reset_timing = "immediate_pending"
+    u  = 0 where v was reset          if reset_current
     v  = b·v                          if decay_timing = "after"
 
 ``n`` counts how often the neuron can fire in this step, at most ``levels`` times: it fires, takes ``level_spacing``
@@ -32,8 +37,9 @@ Value = float | Array
 
 COMPARES = (">", ">=")
 RESETS = ("subtract", "to_value", "none")
-RESET_TIMINGS = ("immediate", "next_step", "next_step_after_input")
+RESET_TIMINGS = ("immediate", "next_step", "next_step_after_input", "immediate_pending")
 DECAY_TIMINGS = ("before", "after")
+CURRENT_TIMINGS = ("before", "after")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,12 @@ class Dynamics:
         reset: "subtract" takes ``n · reset_amount`` off, "to_value" sets ``reset_value``, "none" leaves v.
         reset_amount: what one spike takes off; None means the threshold.
         reset_timing: "immediate"; "next_step" (snnTorch's delayed reset); "next_step_after_input" (snnTorch's ``Synaptic``
-            with a reset to zero, which loses that step's input).
+            with a reset to zero, which loses that step's input); "immediate_pending" (snnTorch's ``reset_delay=False``): at
+            once, but a membrane that the last reset left above the threshold pays for its next spike before it may
+            fire, and is paid back where it does not. For binary, unsigned neurons that subtract.
+        reset_current: a reset to a value also sets the current to 0. For "immediate" and "next_step_after_input".
+        current_timing: "before", or "after" where the membrane takes the current that the step before left (snnTorch's
+            ``Alpha``). For neurons with a current_decay.
         v_init: membrane before the first step; the current starts at 0.
         v_min: lower clamp of the membrane, or None.
         spike_value: what one spike is worth to the next layer.
@@ -72,8 +83,10 @@ class Dynamics:
     reset: Literal["subtract", "to_value", "none"] = "subtract"
     reset_amount: Value | None = None
     reset_value: Value = 0.0
-    reset_timing: Literal["immediate", "next_step", "next_step_after_input"] = "immediate"
+    reset_timing: Literal["immediate", "next_step", "next_step_after_input", "immediate_pending"] = "immediate"
     decay_timing: Literal["before", "after"] = "before"
+    reset_current: bool = False
+    current_timing: Literal["before", "after"] = "before"
     v_init: Value = 0.0
     v_min: Value | None = None
     spike_value: Value = 1.0
@@ -107,7 +120,13 @@ VALUE_FIELDS = (
     "v_min",
     "spike_value",
 )
-_CHOICES = {"compare": COMPARES, "reset": RESETS, "reset_timing": RESET_TIMINGS, "decay_timing": DECAY_TIMINGS}
+_CHOICES = {
+    "compare": COMPARES,
+    "reset": RESETS,
+    "reset_timing": RESET_TIMINGS,
+    "decay_timing": DECAY_TIMINGS,
+    "current_timing": CURRENT_TIMINGS,
+}
 
 
 def check_dynamics(name: str, dynamics: Dynamics, shape: tuple[int, ...] | None = None) -> None:
@@ -135,6 +154,29 @@ def check_dynamics(name: str, dynamics: Dynamics, shape: tuple[int, ...] | None 
             raise GraphError(f"{name}: threshold is {_range(dynamics.threshold)}; it must be above 0")
         if np.min(dynamics.level_spacing) <= 0:
             raise GraphError(f"{name}: reset_amount is {_range(dynamics.level_spacing)}; it must be above 0")
+    if misfit(dynamics, dynamics.current_decay is not None):
+        raise GraphError(f"{name}: {misfit(dynamics, dynamics.current_decay is not None)}")
+
+
+def misfit(neuron: Any, has_current: bool) -> str:
+    """Why the timings of a neuron (anything with the fields of :class:`Dynamics`) do not fit it; "" where they do."""
+    if neuron.current_timing == "after" and not has_current:
+        return "current_timing is 'after', but it has no current_decay; use 'before', or a delay of 1 in front of it"
+    if neuron.fires and neuron.reset_timing == "immediate_pending":
+        found = {"reset": (neuron.reset, "subtract"), "levels": (neuron.levels, 1), "signed": (neuron.signed, False)}
+        wrong = [f"{field} is {given!r}" for field, (given, wanted) in found.items() if given != wanted]
+        remedy = "it is for binary, unsigned neurons that subtract; use 'immediate' or 'next_step'"
+        if wrong:
+            return f"reset_timing is 'immediate_pending', but {', '.join(wrong)}: {remedy}"
+    if neuron.fires and neuron.reset_current:
+        timing = neuron.reset_timing
+        if neuron.reset != "to_value" or timing not in ("immediate", "next_step_after_input") or not has_current:
+            current = "" if has_current else ", and it has no current_decay"
+            return (
+                f"reset_current, but reset is {neuron.reset!r}, reset_timing {timing!r}{current}: it is for currents that "
+                "a reset to a value clears, 'immediate' or 'next_step_after_input'"
+            )
+    return ""
 
 
 def count_spikes(dynamics: Dynamics, membrane: Array) -> Array:
@@ -187,14 +229,19 @@ def step(dynamics: Dynamics, state: NeuronState, current: Array) -> NeuronState:
 
     u = current if dynamics.current_decay is None else constant(dynamics.current_decay) * state.u + current
     u = u + constant(dynamics.current_bias)
+    drive = state.u if dynamics.current_timing == "after" else u
     v = state.v
     if dynamics.decay_timing == "before":
         v = constant(dynamics.membrane_decay) * v
     if dynamics.fires and dynamics.reset_timing == "next_step":
         v = apply_reset(dynamics, v, state.spikes)
-    v = v + constant(dynamics.input_gain) * u + constant(dynamics.bias)
+    v = v + constant(dynamics.input_gain) * drive + constant(dynamics.bias)
     if dynamics.fires and dynamics.reset_timing == "next_step_after_input":
         v = apply_reset(dynamics, v, state.spikes)
+    pending = dynamics.fires and dynamics.reset_timing == "immediate_pending"
+    owed = count_spikes(dynamics, state.v) if pending else state.spikes
+    if pending:
+        v = apply_reset(dynamics, v, owed)
     if dynamics.v_min is not None:
         v = np.maximum(v, constant(dynamics.v_min))
     spikes = np.zeros_like(v)
@@ -202,9 +249,18 @@ def step(dynamics: Dynamics, state: NeuronState, current: Array) -> NeuronState:
         spikes = count_spikes(dynamics, v)
         if dynamics.reset_timing == "immediate":
             v = apply_reset(dynamics, v, spikes)
+        if pending:
+            v = apply_reset(dynamics, v, spikes - owed)
     if dynamics.decay_timing == "after":
         v = constant(dynamics.membrane_decay) * v
+    if dynamics.fires and dynamics.reset_current:
+        u = np.where(resetting(dynamics, state.spikes, spikes) != 0, np.zeros((), dtype), u)
     return NeuronState(u, v, spikes)
+
+
+def resetting(dynamics: Any, before: Any, now: Any) -> Any:
+    """The spikes that reset the membrane in a step: those of the step before, or its own."""
+    return before if dynamics.reset_timing.startswith("next_step") else now
 
 
 def dynamics_fields(dynamics: Dynamics) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def _population(name: str, d: Dynamics, shape: Shape, unit: Array) -> Population
         reset=d.reset,
         reset_timing=d.reset_timing,
         decay_timing=d.decay_timing,
+        reset_current=d.reset_current,
+        current_timing=d.current_timing,
         fires=d.fires,
         guard_bits=guard_bits,
         unit=unit.reshape(-1, *(1,) * (len(shape) - 1)) if unit.size > 1 else unit.reshape(()),

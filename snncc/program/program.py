@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from snncc.errors import GraphError
-from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS
+from snncc.ir.dynamics import COMPARES, CURRENT_TIMINGS, DECAY_TIMINGS, RESET_TIMINGS, RESETS, misfit
 from snncc.ir.nodes import INPUT_ENCODINGS, READOUTS, TIE_RULES
 
 Array = np.ndarray
@@ -97,6 +97,8 @@ class Population:
     reset: str = "subtract"
     reset_timing: str = "immediate"
     decay_timing: str = "before"
+    reset_current: bool = False
+    current_timing: str = "before"
     fires: bool = True
     guard_bits: int = 6
     unit: Array = field(default_factory=lambda: np.asarray(1.0))
@@ -257,6 +259,7 @@ def check_population(population: Population) -> None:
     _check_choice(name, "reset", population.reset, RESETS)
     _check_choice(name, "reset_timing", population.reset_timing, RESET_TIMINGS)
     _check_choice(name, "decay_timing", population.decay_timing, DECAY_TIMINGS)
+    _check_choice(name, "current_timing", population.current_timing, CURRENT_TIMINGS)
     for what in ("decay_v", "decay_u"):
         value = getattr(population, what)
         if value is not None and (value.min() < 0 or value.max() > DECAY_ONE):
@@ -269,6 +272,8 @@ def check_population(population: Population) -> None:
         raise GraphError(f"{name}: threshold is {population.threshold.min()}; a silent neuron would fire")
     if population.fires and population.reset == "subtract" and population.reset_amount.min() < 1:
         raise GraphError(f"{name}: reset_amount is {population.reset_amount.min()}; it must be 1 or more")
+    if misfit(population, population.decay_u is not None):
+        raise GraphError(f"{name}: {misfit(population, population.decay_u is not None)}")
 
 
 def check_projection(program: Program, projection: Projection) -> None:

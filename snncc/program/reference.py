@@ -1,20 +1,24 @@
 """The golden meaning of a Program: slow, plain NumPy in 64-bit integers. Every executor must match it bit for bit.
 
-One step of a population, in this order (guarded units; R is what it fired in the step before)::
+One step of a population, in this order (guarded units; R is what it fired in the step before, P whether the membrane
+that the step before left would fire again)::
 
     i  = Σ over projections  floor(Σ w·s / 2**shift)      of the sources' step t − delay; nothing before step 0;
                                                           the largest of each window where the projection pools
-    u  = decay(u, decay_u) + (i << guard_bits) + current_bias     0 in place of decay(…) without decay_u; overflow
+    u' = decay(u, decay_u) + (i << guard_bits) + current_bias     0 in place of decay(…) without decay_u; overflow
                                                           rule of the current
     v  = decay(v, decay_v)                                if decay_timing = "before"
     v  = reset(v, R)                                      if reset_timing = "next_step"
-    v  = v + u + bias
-    v  = reset(v, R)                                      if reset_timing = "next_step_after_input"; then the overflow
-                                                          rule of the membrane
+    v  = v + u' + bias                                    u in place of u' if current_timing = "after"
+    v  = reset(v, R)                                      if reset_timing = "next_step_after_input"
+    v  = reset(v, P)                                      if reset_timing = "immediate_pending"; then, whatever the
+                                                          timing, the overflow rule of the membrane
     v  = max(v, v_min)                                    if v_min is given
     n  = spikes: how often v passes threshold + j·spacing, j = 0 … levels−1; mirrored too if signed
     v  = reset(v, n)                                      if reset_timing = "immediate"
+    v  = reset(v, n − P)                                  if reset_timing = "immediate_pending"
     v  = decay(v, decay_v)                                if decay_timing = "after"
+    u  = u'                                               0 where the membrane was reset, if reset_current
 
 Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v after the last step, "summed_current" Σ_t u.
 """
@@ -28,6 +32,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from snncc.errors import InputError, UnsupportedError
+from snncc.ir.dynamics import resetting
 from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection, conv_shape
 
 Array = np.ndarray
@@ -127,17 +132,24 @@ def update(
         v = decay(v, p.decay_v, a.rounding)
     if p.fires and p.reset_timing == "next_step":
         v = reset(p, v, fired)
-    v = v + u + p.bias
+    v = v + (state[0] if p.current_timing == "after" else u) + p.bias
     if p.fires and p.reset_timing == "next_step_after_input":
         v = reset(p, v, fired)
+    owed = count_spikes(p, state[1]) if p.fires and p.reset_timing == "immediate_pending" else None
+    if owed is not None:
+        v = reset(p, v, owed)
     v = overflow(p.name, "membrane", v, a.membrane_overflow, a.state_bits)
     if p.v_min is not None:
         v = np.maximum(v, p.v_min)
     spikes = count_spikes(p, v) if p.fires else np.zeros_like(v)
     if p.fires and p.reset_timing == "immediate":
         v = reset(p, v, spikes)
+    if owed is not None:
+        v = reset(p, v, spikes - owed)
     if p.decay_timing == "after":
         v = decay(v, p.decay_v, a.rounding)
+    if p.fires and p.reset_current:
+        u = np.where(resetting(p, fired, spikes) != 0, 0, u)
     return u, v, spikes
 
 

@@ -25,14 +25,16 @@ LATE = {
     "immediate": "",
     "next_step": " one step later",
     "next_step_after_input": " one step later, that step's input included",
+    "immediate_pending": " at once, before firing too where v is still above the threshold",
 }
 
 
 def describe_neuron(d: Dynamics) -> str:
     """What a neuron does, so that a person can check it against their own code."""
     parts = []
-    if d.current_decay is not None:
-        parts.append(f"u = {number(d.current_decay)}·u + i")
+    current = [] if d.current_decay is None else [f"u = {number(d.current_decay)}·u + i"]
+    if d.current_timing == "before":
+        parts += current
     leak = "v" if np.all(np.asarray(d.membrane_decay) == 1) else f"{number(d.membrane_decay)}·v"
     gain = "" if np.all(np.asarray(d.input_gain) == 1) else f"{number(d.input_gain)}·"
     drive = "u" if d.current_decay is not None else "i"
@@ -40,6 +42,8 @@ def describe_neuron(d: Dynamics) -> str:
     parts.append(
         f"v = {'v' if late else leak} + {gain}{drive}" + ("" if not np.any(d.bias) else f" + {number(d.bias)}")
     )
+    if d.current_timing == "after":
+        parts += current
     if d.v_min is not None:
         parts.append(f"v ≥ {number(d.v_min)}")
     if not d.fires:
@@ -54,6 +58,8 @@ def describe_neuron(d: Dynamics) -> str:
         "to_value": f"resets to {number(d.reset_value)}",
         "none": "no reset",
     }
+    if d.reset_current:
+        resets["to_value"] += " and u to 0"
     parts.append(resets[d.reset] + (LATE[d.reset_timing] if d.reset != "none" else ""))
     if late:
         parts.append(f"then v = {leak}")

@@ -18,6 +18,9 @@ FIRES = 16
 STRICT = 32
 SIGNED = 64
 RESET_AFTER_INPUT = 128
+RESET_PENDING = 256
+RESET_CURRENT = 512
+CURRENT_AFTER = 1024
 # `reset`, `rounding`, `overflow` as in snncc.program.program
 NONE, SUBTRACT, TO_VALUE = 0, 1, 2
 NEAREST, FLOOR, TOWARD_ZERO = 0, 1, 2
@@ -201,12 +204,16 @@ def update_neurons(  # type: ignore[no-untyped-def]
                     x -= before * constants[2, i]
                 elif reset == 2:
                     x = constants[3, i]
-            x += new_u + bias
+            x += (u[n, i] if flags & 1024 else new_u) + bias
             if flags & 128 and before != 0:
                 if reset == 1:
                     x -= before * constants[2, i]
                 elif reset == 2:
                     x = constants[3, i]
+            owed = 0
+            if flags & 256 and flags & 16:
+                owed = _passed(v[n, i], constants[0, i] + strict, constants[1, i], levels)
+                x -= owed * constants[2, i]
             x = _limited(x, overflow_v, limit)
             if flags & 8:
                 x = max(x, constants[8, i])
@@ -218,13 +225,17 @@ def update_neurons(  # type: ignore[no-untyped-def]
                     count -= _passed(-x, threshold, constants[1, i], levels)
                 if count != 0:
                     fired += 1
-                    if not flags & (4 | 128):
+                    if not flags & (4 | 128 | 256):
                         if reset == 1:
                             x -= count * constants[2, i]
                         elif reset == 2:
                             x = constants[3, i]
+                if flags & 256:
+                    x -= (count - owed) * constants[2, i]
             if flags & 2:
                 x = _decayed(x, constants[4, i], rounding)
+            if flags & 512 and flags & 16 and (before if flags & 128 else count) != 0:
+                new_u = 0
             spikes[n, i] = count
             u[n, i] = new_u
             v[n, i] = x

@@ -112,12 +112,16 @@ def _unsigned(p: Population) -> str:
 def _hard_reset(p: Population) -> str:
     if p.reset != "to_value":
         return f"its reset is {p.reset!r}"
+    if p.reset_current:
+        return "its reset clears the current too"
     return "it resets to a value other than 0" if p.reset_value.any() else ""
 
 
 def _timing(p: Population) -> str:
-    if p.reset_timing != "immediate":
+    if p.reset_timing.startswith("next_step"):
         return "it resets in the next step"
+    if p.current_timing != "before":
+        return "its membrane takes the current of the step before"
     return "it decays after firing" if p.decay_timing != "before" else ""
 
 

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from snncc.errors import TargetError
-from snncc.files import load_arrays
+from snncc.files import MAX_ARCHIVE_BYTES, load_arrays
 from snncc.program.program import Program
 from snncc.program.reference import IntegerRecording, check_inputs
 from snncc.target import RunOptions
@@ -88,7 +88,7 @@ def run_lava(
             _run(command, {**clean_environment(), "TMPDIR": scratch}, timeout_s, output)
             if not made.is_file():
                 raise TargetError(f"loihi-sim: Lava ended without a result:\n{_tail(output)}")
-        arrays = load_arrays(made)
+        arrays = load_arrays(made, MAX_ARCHIVE_BYTES)
     return LavaResult(
         _under("spikes/", arrays), _under("membranes/", arrays), arrays["scores"].astype(np.int64),
         arrays["predictions"].astype(np.int64), time.perf_counter() - start,

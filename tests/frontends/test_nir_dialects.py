@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nir_files import HIDDEN, INPUTS, check, full, run, spikes, two_layers, weights, write_chain
 
-from snncc.errors import InputError, UnsupportedError
+from snncc.errors import InputError
 
 Layer = Callable[[np.ndarray], np.ndarray]
 SEEDS = (1, 2, 3)
@@ -64,9 +64,11 @@ def snntorch_node(beta: float, alpha: float | None = None) -> Callable[[int], ni
     ("alpha", "reset", "delayed"),
     [
         (None, "subtract", True),
+        (None, "subtract", False),
         (None, "zero", True),
         (None, "zero", False),
         (0.55, "subtract", True),
+        (0.55, "subtract", False),
         (0.55, "zero", True),
         (0.55, "zero", False),
     ],
@@ -75,12 +77,6 @@ def test_snntorch(tmp_path: Path, seed: int, alpha: float | None, reset: str, de
     path = two_layers(tmp_path / "net.nir", seed, snntorch_node(0.83, alpha))
     options = {"dialect": "snntorch", "reset": reset, "reset_delay": "yes" if delayed else "no"}
     check(path, seed, snntorch(0.83, reset, delayed, alpha), **options)
-
-
-def test_snntorch_says_what_it_cannot_do(tmp_path: Path) -> None:
-    path = two_layers(tmp_path / "net.nir", 1, snntorch_node(0.9))
-    with pytest.raises(UnsupportedError, match="lif: snnTorch's reset_delay=False"):
-        run(path, spikes(1), dialect="snntorch", reset="subtract", reset_delay="no")
 
 
 def recurrent_file(path: Path, seed: int, alpha: float | None, nested: bool) -> np.ndarray:
@@ -103,10 +99,11 @@ def recurrent_file(path: Path, seed: int, alpha: float | None, nested: bool) -> 
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("alpha", [None, 0.55])
+@pytest.mark.parametrize(("alpha", "delayed"), [(None, True), (None, False), (0.55, True)])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_snntorch_recurrent(tmp_path: Path, seed: int, alpha: float | None, nested: bool) -> None:
-    """v = βv + c − Rθ with W_rec·s[t−1] + b_rec in the input; the recurrent bias acts from the first step on."""
+def test_snntorch_recurrent(tmp_path: Path, seed: int, alpha: float | None, delayed: bool, nested: bool) -> None:
+    """v = βv + c − Rθ with W_rec·s[t−1] + b_rec in the input; the recurrent bias acts from the first step on. Without a
+    delay R is what the membrane says, and v − (s − R)θ stays."""
     recurrence = recurrent_file(tmp_path / "net.nir", seed, alpha, nested)
     w1, b1 = (w.astype(np.float64) for w in weights(seed)[:2])
     x = spikes(seed)
@@ -115,15 +112,18 @@ def test_snntorch_recurrent(tmp_path: Path, seed: int, alpha: float | None, nest
     for t in range(len(x)):
         i = x[t] @ w1.T + b1 + s @ recurrence[:, :-1].T + recurrence[:, -1]
         c = i if alpha is None else float(F32(alpha)) * c + i
-        v = float(F32(0.83)) * v + c - s
+        left = (v > 1.0).astype(float)
+        v = float(F32(0.83)) * v + c - left
         s = (v > 1.0).astype(float)
+        v -= 0 if delayed else s - left
         expected.append(s)
-    graph, recording = run(tmp_path / "net.nir", x, dialect="snntorch")
+    graph, recording = run(tmp_path / "net.nir", x, dialect="snntorch", reset_delay="yes" if delayed else "no")
     (name,) = recording.spikes
     assert int((recording.spikes[name] != np.array(expected)).sum()) == 0
     assert [edge[2] for edge in graph.origin["recurrent_edges"]] == [1]
-    with pytest.raises(InputError, match="ignores reset_delay=False"):
-        run(tmp_path / "net.nir", x, dialect="snntorch", reset_delay="no")
+    if alpha is not None:
+        with pytest.raises(InputError, match="ignores reset_delay=False"):
+            run(tmp_path / "net.nir", x, dialect="snntorch", reset_delay="no")
 
 
 def spikingjelly(tau: float | None, decay_input: bool, v_reset: float | None) -> Layer:
@@ -251,8 +251,11 @@ def test_norse(tmp_path: Path, seed: int, kind: str, scaled: bool) -> None:
     options = {"dialect": "norse", "tau_scaled": "yes" if scaled else "no"}
     check(path, seed, norse(kind, leak, reset), silent=kind == "LI", gain=gain, **options)
     if scaled:
+        check(path, seed, norse(kind, leak, reset), gain=gain, dialect="norse")
+        warnings = run(path, spikes(seed), dialect="norse")[0].origin["warnings"]
+        assert any("τ·dt in place of τ" in text for text in warnings)
         with pytest.raises(InputError, match="older Norse exporters write τ·dt"):
-            run(path, spikes(seed), dialect="norse")
+            run(path, spikes(seed), dialect="norse", tau_scaled="no")
 
 
 def test_a_decay_is_rounded_once(tmp_path: Path) -> None:

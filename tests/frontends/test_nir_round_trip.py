@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import fitting
 
 from snncc.errors import InputError, UnsupportedError
 from snncc.frontends.nir import read_nir
 from snncc.frontends.nir_export import export_nir
 from snncc.frontends.nir_metadata import _FIELDS
-from snncc.ir.dynamics import COMPARES, DECAY_TIMINGS, RESET_TIMINGS, RESETS, Dynamics
+from snncc.ir.dynamics import COMPARES, CURRENT_TIMINGS, DECAY_TIMINGS, RESET_TIMINGS, RESETS, Dynamics
 from snncc.ir.graph import Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import (
@@ -82,7 +83,7 @@ def dynamics(draw: st.DrawFn, shape: tuple[int, ...]) -> Dynamics:
         return np.array([draw(strategy) for _ in range(int(np.prod(shown)))], dtype).reshape(shown)
 
     decay = st.floats(0, 1) | st.just(1.0)
-    return Dynamics(
+    made = Dynamics(
         threshold=value(POSITIVE),
         compare=draw(st.sampled_from(COMPARES)),
         membrane_decay=value(decay),
@@ -97,11 +98,14 @@ def dynamics(draw: st.DrawFn, shape: tuple[int, ...]) -> Dynamics:
         reset_value=value(VALUES),
         reset_timing=draw(st.sampled_from(RESET_TIMINGS)),
         decay_timing=draw(st.sampled_from(DECAY_TIMINGS)),
+        reset_current=draw(st.booleans()),
+        current_timing=draw(st.sampled_from(CURRENT_TIMINGS)),
         v_init=value(VALUES),
         v_min=value(VALUES) if draw(st.booleans()) else None,
         spike_value=value(VALUES),
         fires=draw(st.booleans()),
     )
+    return fitting(made)
 
 
 @st.composite

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import data_for, examples, graphs, seeds
+from networks import data_for, examples, fitting, graphs, seeds
 from onnx_models import assert_runs_alike, differing, odd_network, run_model, session
 from test_nir_round_trip import assert_same
 from test_nir_round_trip import graphs as graphs_of_any_numbers
@@ -101,16 +101,17 @@ def test_every_neuron(dtype: str) -> None:
     inputs = rng.integers(-3, 5, (7, 2, 6))
     kinds = [(c, r, t, d) for c in COMPARES for r in RESETS for t in RESET_TIMINGS for d in DECAY_TIMINGS]
     for index, (compare, reset, timing, decay) in enumerate(kinds):
-        dynamics = Dynamics(
+        dynamics = fitting(Dynamics(
             rng.integers(2, 9, 6) / 4, compare, 0.5, (None, 0.75)[index % 2], (0.0, 0.25)[index // 2 % 2],
             (1.0, 0.5)[index // 3 % 2], (0.0, 0.125)[index // 5 % 2], 1 + index % 3, bool(index % 4 == 1), reset,
-            (None, 0.75)[index % 2], -0.25, timing, decay, 0.25, (None, -1.0)[index // 7 % 2], 0.5,
-        )  # fmt: skip
+            (None, 0.75)[index % 2], -0.25, timing, decay, index % 3 > 0, ("before", "after")[index // 3 % 2], 0.25,
+            (None, -1.0)[index // 7 % 2], 0.5,
+        ))  # fmt: skip
         nodes = {"input": Input((6,), "spikes", 0.5, -3, 4), "n": Neuron(dynamics), "output": Output()}
         graph = chain(nodes, 7)
         assert_runs_alike(graph, inputs, dtype)
         names.add(build_model(graph, dtype).functions[0].name)
-    assert len(kinds) == 36 and len(names) > 30
+    assert len(kinds) == 48 and len(names) > 40
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -45,17 +45,22 @@ def by_hand(d: Dynamics, currents: list[float]) -> tuple[list[float], list[float
         return c["reset_value"] if d.reset == "to_value" and n else v
 
     for current in currents:
+        owed = 0
+        if d.fires and d.reset_timing == "immediate_pending":
+            owed = int(v > c["threshold"] or (d.compare == ">=" and v == c["threshold"]))
+        drive = u
         u = (0 if c["current_decay"] is None else c["current_decay"] * u) + current + c["current_bias"]
         if d.decay_timing == "before":
             v *= c["membrane_decay"]
         if d.fires and d.reset_timing == "next_step":
             v = reset(v, fired)
-        v += c["input_gain"] * u + c["bias"]
+        v += c["input_gain"] * (drive if d.current_timing == "after" else u) + c["bias"]
         if d.fires and d.reset_timing == "next_step_after_input":
             v = reset(v, fired)
+        v -= owed * amount
         if c["v_min"] is not None:
             v = max(v, c["v_min"])
-        fired = 0
+        before, fired = fired, 0
         for sign in (1, -1) if d.signed else (1,):
             left = sign * v
             for _ in range(d.levels if d.fires else 0):
@@ -64,8 +69,12 @@ def by_hand(d: Dynamics, currents: list[float]) -> tuple[list[float], list[float
                     left -= spacing
         if d.fires and d.reset_timing == "immediate":
             v = reset(v, fired)
+        if d.fires and d.reset_timing == "immediate_pending":
+            v = v + owed * amount - fired * amount
         if d.decay_timing == "after":
             v *= c["membrane_decay"]
+        if d.fires and d.reset_current and (fired if d.reset_timing == "immediate" else before):
+            u = 0.0
         spikes.append(float(fired))
         membranes.append(v)
     return spikes, membranes
@@ -128,6 +137,49 @@ def test_reset_to_zero_may_wait_for_the_next_step(threshold: float, decay: float
     assert run(now, currents)[0] == run(late, currents)[0]
 
 
+@networks.examples(200)
+@given(eighths, eighths, st.sampled_from((0.0, 0.5, 0.75, 1.0)), st.sampled_from((">", ">=")), inputs)
+def test_a_pending_reset_is_a_higher_threshold(
+    threshold: float, amount: float, decay: float, compare: Any, currents: list[float]
+) -> None:
+    """Fires where ``b·v + i`` passes θ, or θ + r if v was still above θ; either way each spike takes r off once."""
+    d = Dynamics(threshold, compare, decay, reset_amount=amount, reset_timing="immediate_pending")
+    v, spikes, membranes = 0.0, [], []
+    for current in currents[:6]:
+        height = threshold + amount * (v > threshold or (compare == ">=" and v == threshold))
+        v = decay * v + current
+        spikes.append(float(v > height or (compare == ">=" and v == height)))
+        v -= spikes[-1] * amount
+        membranes.append(v)
+    assert run(d, currents[:6]) == (spikes, membranes)
+
+
+@networks.examples(100)
+@given(eighths, st.sampled_from((0.25, 0.5)), st.sampled_from((0.5, 0.75)), inputs)
+def test_a_late_current_is_a_delayed_input(threshold: float, a: float, b: float, currents: list[float]) -> None:
+    """``current_timing="after"`` is the input one step later, while no reset clears the current."""
+    early = Dynamics(threshold=threshold, membrane_decay=b, current_decay=a, compare=">")
+    late = early.with_(current_timing="after")
+    assert run(late, currents[:6])[0] == run(early, [0.0, *currents[:5]])[0][: len(currents[:6])]
+
+
+@networks.examples(200)
+@given(eighths, st.sampled_from((0.25, 0.5)), st.sampled_from((0.5, 0.75)), inputs)
+def test_two_currents_that_a_spike_clears(threshold: float, b: float, a: float, currents: list[float]) -> None:
+    """``e = a·e + i``, ``h = b·h − i``, ``v = e + h``, all 0 in the step after a spike (snnTorch's Alpha)."""
+    d = Dynamics(
+        threshold, ">", b, a, input_gain=a - b, reset="to_value", reset_timing="next_step_after_input",
+        reset_current=True, current_timing="after",
+    )  # fmt: skip
+    e = h = v = 0.0
+    spikes = []
+    for i in currents[:6]:
+        e, h = (0.0, 0.0) if v > threshold else (a * e + i, b * h - i)
+        v = e + h
+        spikes.append(float(v > threshold))
+    assert run(d, currents[:6])[0] == spikes
+
+
 @given(st.lists(st.integers(0, 1), min_size=4, max_size=4))
 def test_mean_of_four_above_three_quarters_is_all_four(window: list[int]) -> None:
     mean = run(Dynamics(threshold=0.75, compare=">"), [sum(window) / 4])[0]
@@ -164,6 +216,13 @@ def test_a_value_may_be_one_a_channel(field: str) -> None:
         ({"compare": "=="}, "n: compare is '=='; it must be one of >, >="),
         ({"reset": "soft"}, "n: reset is 'soft'"),
         ({"reset_timing": "later"}, "n: reset_timing is 'later'"),
+        ({"reset_timing": "immediate_pending", "reset": "none"}, "n: reset_timing .* but reset is 'none'"),
+        ({"reset_timing": "immediate_pending", "levels": 3}, "n: .*levels is 3: it is for binary"),
+        ({"reset_timing": "immediate_pending", "signed": True}, "n: .*signed is True"),
+        ({"current_timing": "never"}, "n: current_timing is 'never'"),
+        ({"current_timing": "after"}, "n: current_timing is 'after', but it has no current_decay"),
+        ({"reset_current": True, "reset": "to_value"}, "n: reset_current, but .* it has no current_decay"),
+        ({"reset_current": True, "current_decay": 0.5}, "n: reset_current, but reset is 'subtract'"),
         ({"decay_timing": "never"}, "n: decay_timing is 'never'"),
         ({"reset_amount": 0.0}, "n: reset_amount is 0; it must be above 0"),
         ({"v_init": np.zeros(3)}, r"n: v_init has shape \(3,\), which does not broadcast to the neuron's \(2,\)"),

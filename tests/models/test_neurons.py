@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import fitting
 
 from snncc.errors import GraphError
-from snncc.ir.dynamics import Dynamics, initial_state, step
+from snncc.ir.dynamics import RESET_TIMINGS, Dynamics, initial_state, step
 from snncc.models.neurons import SpikingNeuron, Surrogate, bump, count_derivative
 
 STEPS, SAMPLES, SHAPE = 8, 3, (4, 3)
@@ -37,12 +38,14 @@ dynamics_strategy = st.builds(
     reset=st.sampled_from(["subtract", "to_value", "none"]),
     reset_amount=st.one_of(st.none(), values(0.25, 2)),
     reset_value=values(-0.5, 0.5),
-    reset_timing=st.sampled_from(["immediate", "next_step", "next_step_after_input"]),
+    reset_timing=st.sampled_from(RESET_TIMINGS),
     decay_timing=st.sampled_from(["before", "after"]),
+    reset_current=st.booleans(),
+    current_timing=st.sampled_from(["before", "after"]),
     v_init=values(-1, 1),
     v_min=st.one_of(st.none(), values(-2, 0)),
     fires=st.booleans(),
-)
+).map(fitting)
 
 
 def recorded(dynamics: Dynamics, current: np.ndarray) -> np.ndarray:

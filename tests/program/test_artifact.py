@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import integer_networks
 import networks
 import numpy as np
 import pytest
+from hostile.archives import bomb
 from hypothesis import given
 
 from snncc.errors import ArtifactError, InputError
@@ -235,6 +237,16 @@ def inflated(folder: Path) -> None:
     rehash(folder)
 
 
+def bombed(seed: int) -> Callable[[Path], None]:
+    """1.2 GiB of zeros in a megabyte, whose size is given as it is, or as a small one."""
+
+    def damage(folder: Path) -> None:
+        (folder / "weights.npz").write_bytes(bomb((folder / "weights.npz").read_bytes(), random.Random(seed)))
+        rehash(folder)
+
+    return damage
+
+
 N, W = ("populations", 0), ("projections", 0)
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "gone": (shutil.rmtree, "no such folder"),
@@ -251,6 +263,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated": (truncate, "no intact .npz"),
     "pickle": (pickled, "holds Python objects; only plain arrays are read"),
     "inflated": (inflated, "says it holds 8,796,093,022,208 bytes but has"),
+    "bomb": (bombed(1), "unpacks to 1,258,291,328 bytes; the limit is 536,870,912"),
+    "bomb of a small size": (bombed(0), "says it holds 1,258,291,200 bytes but has 5,000"),
     "no program": (edit("program.json", lambda v: []), "is no snncc program"),
     "program version": (edit("program.json", put("version", value=2)), "has format version 2, this snncc reads 1"),
     "arithmetic": (edit("program.json", put("arithmetic", value="fuzzy")), "is damaged"),

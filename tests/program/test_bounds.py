@@ -137,6 +137,14 @@ def test_one_spike_a_step_takes_only_so_much_off(timing: str) -> None:
     assert observed(program, np.array([[3, 0]]))["n", "membrane"][0] == -26
 
 
+def test_a_pending_reset_is_followed_for_both_kinds_of_membrane() -> None:
+    """Not above 5: up to 11, of which a spike leaves 6. Above: 6 + 6 − 5 = 7, and 7 stay after its spike, then 8."""
+    found = prove_bounds(one_layer(steps=4, compare=">", reset_timing="immediate_pending")).populations["n"]
+    assert found.membrane == (-48, 11)
+    one = one_layer(steps=4, compare=">", reset_timing="immediate_pending", v_init=whole(5))
+    assert observed(one, np.array([[3, 0]]))["n", "membrane"][1] == 11
+
+
 def test_a_clamp_stops_the_negative_side() -> None:
     """Before the clamp −7 − 12."""
     found = prove_bounds(one_layer(steps=50, v_min=whole(-7))).populations["n"]

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from networks import fitting
 
+from snncc.ir.dynamics import RESET_TIMINGS
 from snncc.program.program import LOIHI, Arithmetic, Population, Program, Projection, Readout, Source, conv_shape
 
 Array = np.ndarray
@@ -204,11 +206,13 @@ def _random_population(
         "reset": str(rng.choice(["subtract", "to_value", "none"])),
         "reset_amount": values(fan_in // 4 + 1, fan_in + 2) << GUARD,
         "reset_value": values(-200, 200),
-        "reset_timing": str(rng.choice(["immediate", "next_step", "next_step_after_input"])),
+        "reset_timing": str(rng.choice(RESET_TIMINGS)),
         "decay_timing": str(rng.choice(timing)),
+        "reset_current": bool(rng.random() < 0.5),
+        "current_timing": str(rng.choice(timing)),
         "v_init": values(-3000, 3000),
         "v_min": -np.abs(values(1000, 9000)) if rng.random() < 0.3 else None,
         "current_bias": values(-300, 300) if rng.random() < 0.3 else whole(0),
         "fires": bool(rng.random() < 0.85),
     }
-    return neurons(name, shape, **fields)
+    return fitting(neurons(name, shape, **fields))

@@ -42,6 +42,8 @@ def chain(weight: Any = None, source: Any = None, **fields: Any) -> Program:
         ({"reset": "subtract"}, "'subtract'"),
         ({"reset_value": whole(64)}, "other than 0"),
         ({"reset_timing": "next_step"}, "next step"),
+        ({"decay_u": whole(2000), "reset_current": True}, "clears the current"),
+        ({"decay_u": whole(2000), "current_timing": "after"}, "current of the step before"),
         ({"decay_timing": "after"}, "after firing"),
         ({"v_init": whole([0, 1, 0])}, "starts from"),
         ({"v_min": whole(-100)}, "clamp"),

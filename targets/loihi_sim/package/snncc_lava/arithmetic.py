@@ -37,6 +37,8 @@ class Neurons:
     reset: str
     reset_timing: str
     decay_timing: str
+    reset_current: bool
+    current_timing: str
     fires: bool
     guard_bits: int
 
@@ -54,17 +56,25 @@ class Neurons:
             v = decay(v, self.decay_v)
         if self.fires and self.reset_timing == "next_step":
             v = self.after_reset(v, fired)
-        v = v + u + self.bias
+        v = v + (state[0] if self.current_timing == "after" else u) + self.bias
         if self.fires and self.reset_timing == "next_step_after_input":
             v = self.after_reset(v, fired)
+        owed = self.spikes_of(state[1]) if self.reset_timing == "immediate_pending" else None
+        if owed is not None:
+            v = self.after_reset(v, owed)
         v = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
         if self.v_min is not None:
             v = np.maximum(v, self.v_min)
         spikes = self.spikes_of(v)
         if self.fires and self.reset_timing == "immediate":
             v = self.after_reset(v, spikes)
+        if owed is not None:
+            v = self.after_reset(v, spikes - owed)
         if self.decay_timing == "after":
             v = decay(v, self.decay_v)
+        if self.fires and self.reset_current:
+            resetting = fired if self.reset_timing == "next_step_after_input" else spikes
+            u = np.where(resetting != 0, 0, u)
         return u, v, spikes
 
     def spikes_of(self, v: np.ndarray) -> np.ndarray:
