@@ -67,4 +67,5 @@ def command(
     head = ["layer", "kind", "shape", "parameters", "fan-in", "means"]
     terminal.table(head, rows, left=len(head))
     for key, value in graph.origin.items():
-        terminal.fact(str(key), str(value))
+        if key != "warnings" or artifact is not None:  # else they were said when it was read
+            terminal.fact(str(key), str(value))

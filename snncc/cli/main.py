@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from snncc import __version__
+from snncc.cli.options import visible
 from snncc.errors import SnnccError
 
 VERBS = {
@@ -84,7 +85,7 @@ def _color() -> bool | None:
 
 def _fail(message: str) -> NoReturn:
     click.secho(" error ", fg="red", bold=True, nl=False, err=True, color=_color())
-    click.echo(f" {message}", err=True)
+    click.echo(f" {visible(message)}", err=True)
     sys.exit(2)
 
 

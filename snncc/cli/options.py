@@ -53,6 +53,7 @@ SEMANTICS: dict[str, click.Option] = {
             ["--input-shape"], metavar="C,H,W", help="Shape of a sample at one step, where the file does not say."
         ),
         click.Option(["--unsafe-load"], is_flag=True, help="Load pickled Python objects, which can run anything."),
+        click.Option(["--strict"], is_flag=True, help="Refuse to guess a dialect, or to take what it has by default."),
         click.Option(["--opt"], multiple=True, metavar="KEY=VALUE", help="Any other option of the file's reader."),
     )
 }
@@ -104,12 +105,21 @@ def reader_options(opt: tuple[str, ...] = (), **given: Any) -> dict[str, str]:
 
 
 def read_graph(model: str, options: dict[str, str]) -> tuple[Path, Graph]:
-    """(file, network) of a model argument."""
+    """(file, network) of a model argument. What its reader guessed or took by default is said on standard error."""
     from snncc.frontends import load_model
     from snncc.registry import resolve_model
 
     path = resolve_model(model)
-    return path, load_model(path, options)
+    graph = load_model(path, options)
+    for warning in graph.origin.get("warnings", ()):
+        click.secho(" warning", fg="yellow", bold=True, nl=False, err=True)
+        click.echo(f" {visible(warning)}", err=True)
+    return path, graph
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters written out: a name from a hostile file must not steer the terminal."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
 
 
 def compile_options(

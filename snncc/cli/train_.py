@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import click
 
@@ -17,12 +19,19 @@ from snncc.cli import options as shared
 @click.option("--epochs", type=click.IntRange(min=1), help="Other than the recipe's.")
 @click.option("--data", "data_name", help="A data set other than the recipe's, such as fashion-mnist.")
 @shared.limit_option
+@click.option("--device", default="cpu", show_default=True, help="Of PyTorch, such as cuda.")
+@click.option("--compile", "compiled", is_flag=True, help="Through torch.compile: faster; needs a C++ compiler.")
+@click.option("--restart", is_flag=True, help="Train from the start where an unfinished training was kept.")
+@click.option("--diagnose", is_flag=True, help="Train nothing: show what each layer does before training.")
 @shared.json_option
 def command(
     recipe_name: str, output: Path | None, seed: int, epochs: int | None, data_name: str | None, limit: int | None,
-    as_json: bool,
+    device: str, compiled: bool, restart: bool, diagnose: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log."""
+    """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log.
+
+    A training that was stopped goes on after the last epoch it finished.
+    """
     from snncc.errors import InputError
     from snncc.registry import get_models
     from snncc.report import terminal
@@ -31,7 +40,10 @@ def command(
     if recipe_name not in recipes:
         raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
     recipe = recipes[recipe_name]
-    out = output or Path("runs") / f"{recipe_name}.pt"
+    if diagnose:
+        _diagnose(recipe, seed, data_name, as_json)
+        return
+    out = output or Path("runs") / f"{recipe.name}.pt"
     out.resolve().parent.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=out.resolve().parent):
         pass  # a folder that cannot be written is an error now, not after hours of training
@@ -48,10 +60,36 @@ def command(
         return progress
 
     with terminal.progress("training", not as_json) as update:
-        result = recipe.train(out, seed=seed, data=data_name, epochs=epochs, limit=limit, progress=show(update))
+        result = recipe.train(
+            out, seed=seed, data=data_name, epochs=epochs, limit=limit, device=device, compiled=compiled,
+            restart=restart, progress=show(update),
+        )  # fmt: skip
     facts = {"checkpoint": str(result.checkpoint), "log": str(result.log), "test_accuracy": result.test_accuracy}
     if as_json:
         terminal.print_json(facts)
         return
-    terminal.fact("trained", recipe_name, f"test accuracy {terminal.percent(result.test_accuracy)}")
+    terminal.fact("trained", recipe.name, f"test accuracy {terminal.percent(result.test_accuracy)}")
     terminal.fact("wrote", str(result.checkpoint), str(result.log))
+
+
+def _diagnose(recipe: Any, seed: int, data_name: str | None, as_json: bool) -> None:
+    """A line for every layer of the untrained network, and the remedy for each that is not alive."""
+    from snncc.report import terminal
+
+    found = recipe.diagnose(seed, data_name)
+    if as_json:
+        terminal.print_json([asdict(layer) | {"verdict": layer.verdict} for layer in found])
+        return
+    rows = [
+        [
+            h.layer,
+            f"{h.rate:.3f}",
+            f"{100 * h.silent:.0f} %",
+            "–" if h.inside is None else f"{100 * h.inside:.0f} %",
+            h.verdict,
+        ]
+        for h in found
+    ]
+    terminal.table(["layer", "firing rate", "silent neurons", "inside the window", ""], rows, left=1)
+    for verdict, remedy in dict.fromkeys((h.verdict, h.remedy) for h in found if h.remedy):
+        terminal.fact(verdict, ", ".join(h.layer for h in found if h.verdict == verdict), remedy)

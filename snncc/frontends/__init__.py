@@ -11,7 +11,8 @@ from snncc.ir.shapes import infer_shapes
 
 
 def load_model(path: Path, options: Mapping[str, str] | None = None) -> Graph:
-    """Read ``path`` with the frontend that knows it. Raises :class:`InputError` where none does."""
+    """Read ``path`` with the frontend that knows it; ``strict`` among the options goes to those that guess, the others never
+    do. Raises :class:`InputError` where none knows it."""
     from snncc.registry import get_frontends
 
     frontends = get_frontends()
@@ -26,7 +27,8 @@ def load_model(path: Path, options: Mapping[str, str] | None = None) -> Graph:
         raise InputError(f"{path}: is empty")
     for frontend in frontends.values():
         if frontend.sniff(path, head):
-            graph = frontend.read(path, dict(options or {}))
+            given = {k: v for k, v in (options or {}).items() if k != "strict" or frontend.guesses}
+            graph = frontend.read(path, given)
             infer_shapes(graph)
             return graph
     known = "; ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in frontends.values())

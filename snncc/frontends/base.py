@@ -20,6 +20,8 @@ class Frontend:
         read: makes the Graph; takes the path and the options given by the user (``dialect``, ``reset`` …). Raises
             :class:`~snncc.errors.SnnccError` on anything it cannot take.
         description: one line.
+        guesses: it may take what a file leaves open by a guess or a default, and then it has the option ``strict`` ("yes"
+            refuses both) and puts a line for each into ``graph.origin["warnings"]``.
     """
 
     name: str
@@ -27,3 +29,4 @@ class Frontend:
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path, Mapping[str, str]], Graph]
     description: str
+    guesses: bool = False

@@ -1,34 +1,39 @@
 """Reads NIR files: with our own metadata exactly as exported, else under a dialect that the user names.
 
 The steps: the container (:mod:`nir_file`), options and sidecar (:mod:`semantics`), then either the metadata
-(:mod:`nir_metadata`) or the standard part: flatten nested graphs and find the recurrent edges (:mod:`nir_loops`), check
-the layers (:mod:`nir_layers`), and give the neurons their meaning (:mod:`dialects`, :mod:`nir_neurons`).
+(:mod:`nir_metadata`) or the standard part: flatten nested graphs and find the recurrent edges (:mod:`nir_loops`), settle
+what is unsaid (:mod:`nir_guess`), check the layers (:mod:`nir_layers`), leave out batch axes (:mod:`nir_axes`), and give
+the neurons their meaning (:mod:`dialects`, :mod:`nir_neurons`).
 ``graph.origin["semantics"]`` holds every value that was taken as given, ``origin["semantics_from"]`` where it came
 from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from snncc.errors import DialectError, GraphError, InputError
+from snncc.errors import GraphError, InputError
 from snncc.frontends.base import Frontend
-from snncc.frontends.dialects import DIALECTS, NEURON_PARAMETERS, SILENT, NeuronRecord, Reading
+from snncc.frontends.dialects import NEURON_PARAMETERS, SILENT, NeuronRecord, Reading
+from snncc.frontends.nir_axes import without_batch_axes
+from snncc.frontends.nir_faults import faults, refuse_lost_inputs
 from snncc.frontends.nir_file import HDF5_SIGNATURE, RawFile, read_container
+from snncc.frontends.nir_guess import defaults, left_open, refuse, remarks, with_dialect, with_time_constants
 from snncc.frontends.nir_layers import KNOWN_KINDS, delay_steps, fit_population, layer, neuron, shape_of
 from snncc.frontends.nir_loops import FlatNetwork, delayed_edges, flatten, loops, topological
 from snncc.frontends.nir_metadata import decode
-from snncc.frontends.nir_neurons import fingerprint, neuron_dynamics
+from snncc.frontends.nir_neurons import neuron_dynamics
 from snncc.frontends.semantics import (
     DIALECT_OPTIONS,
     Semantics,
     collect,
-    options_of,
     settle,
     settled_input,
     settled_output,
     settled_time_steps,
+    yes,
 )
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
@@ -39,17 +44,19 @@ from snncc.ir.shapes import infer_shapes, input_shape
 def read_nir(path: Path, options: Mapping[str, str]) -> Graph:
     """The Graph in the NIR file at ``path``.
 
-    ``options`` are those of :data:`snncc.frontends.semantics.OPTIONS`, as text. Raises
-    :class:`~snncc.errors.DialectError` where the file does not say how it runs and nobody did,
+    ``options`` are those of :data:`snncc.frontends.semantics.OPTIONS`, as text, and ``strict``: with "yes" nothing that the
+    file leaves open is guessed or taken by default. What was is in ``graph.origin["warnings"]``. Raises
+    :class:`~snncc.errors.DialectError` where the file does not say how it runs, nobody did, and it is not clear,
     :class:`~snncc.errors.InputError` or :class:`~snncc.errors.GraphError` on a file that is damaged or makes no sense,
     :class:`~snncc.errors.UnsupportedError` on what has no exact form. Every message names the file or the node.
     """
     path = Path(path)
-    semantics = collect(path, options)
+    strict = yes(path.name, "strict", options.get("strict", "no"))
+    semantics = collect(path, {key: value for key, value in options.items() if key != "strict"})
     file = read_container(path)
     if file.metadata is not None and "dialect" not in semantics.values:
         return _from_metadata(path, file, semantics)
-    return _from_dialect(path, file, semantics)
+    return _from_dialect(path, file, semantics, strict)
 
 
 def _from_metadata(path: Path, file: RawFile, semantics: Semantics) -> Graph:
@@ -57,8 +64,7 @@ def _from_metadata(path: Path, file: RawFile, semantics: Semantics) -> Graph:
     for key in DIALECT_OPTIONS:
         if key in semantics.values:
             raise InputError(
-                f"{path.name}: {key} belongs to a dialect, but the file carries its own semantics; leave it out, or "
-                f"give "
+                f"{path.name}: {key} belongs to a dialect, but the file carries its own semantics; leave it out, or give "
                 "--dialect to read the standard NIR part instead"
             )
     graph = decode(path.name, file)
@@ -75,44 +81,42 @@ def _from_metadata(path: Path, file: RawFile, semantics: Semantics) -> Graph:
     return made
 
 
-def _from_dialect(path: Path, file: RawFile, semantics: Semantics) -> Graph:
+def _from_dialect(path: Path, file: RawFile, semantics: Semantics, strict: bool) -> Graph:
     flat = flatten(file.root)
     for name, raw in flat.nodes.items():
         if raw.kind not in KNOWN_KINDS:
             raise InputError(
                 f"{name}: {raw.kind[:60]!r} is no NIR node that is known; known are {', '.join(KNOWN_KINDS)}"
             )
+    refuse_lost_inputs(flat)
     neurons = [n for n, raw in flat.nodes.items() if raw.kind in NEURON_PARAMETERS and raw.kind != "Threshold"]
-    if "dialect" not in semantics.values and any(flat.nodes[n].kind in NEURON_PARAMETERS for n in flat.nodes):
-        raise _unsaid(path, flat)
-    semantics = semantics if "dialect" in semantics.values else _without_neurons(semantics)
+    given = [neuron(n, raw, False) for n, raw in flat.nodes.items() if raw.kind in NEURON_PARAMETERS]
+    semantics, guess = with_dialect(path.name, semantics if given else _without_neurons(semantics), given, flat.entry)
+    semantics = with_time_constants(semantics, given)
     reading, settled, sources = settle(path.name, semantics)
+    delays = any(raw.kind == "Delay" for raw in flat.nodes.values())
+    opened = left_open(reading, settled, sources, given, delays)
+    if strict:
+        refuse(path.name, guess, reading.dialect.name, opened)
     steps, steps_from = settled_time_steps(path.name, semantics, None)
     edges, recurrent = _timed_edges(flat, reading, neurons)
     looped = {edge.source for edge in recurrent}
-    records = {n: neuron(n, raw, n in looped) for n, raw in flat.nodes.items() if raw.kind in NEURON_PARAMETERS}
+    records = {record.name: replace(record, recurrent=record.name in looped) for record in given}
     nodes, more, more_from = _nodes(path, flat, reading, semantics, steps, edges)
     order = topological(list(nodes), [(e.source, e.target) for e in edges if e not in recurrent])
     settled.update({"time_steps": steps, **more})
     sources.update({"time_steps": steps_from, **more_from})
-    origin = _origin(path, file, settled, sources, recurrent)
-    draft = build_graph({n: nodes[n] for n in order}, edges, steps, path.stem, origin)
-    made = draft.with_nodes(_meanings(draft, records, reading))
+    draft, left_out = without_batch_axes(
+        build_graph({n: nodes[n] for n in order}, edges, steps, path.stem), records, flat
+    )
+    said = {"input_shape": left_out, "dialect_guessed": guess.evidence if guess else "", "defaults": defaults(opened)}
+    warnings = remarks(path.name, guess, reading.dialect.name, opened)
+    warnings += faults(path.name, flat, reading.dialect.name, sources, bool(recurrent))
+    origin = _origin(path, file, settled, sources, recurrent) | {k: v for k, v in said.items() if v}
+    origin |= {"warnings": warnings} if warnings else {}
+    made = replace(draft, origin=origin).with_nodes(_meanings(draft, records, reading))
     infer_shapes(made)
     return made
-
-
-def _unsaid(path: Path, flat: FlatNetwork) -> DialectError:
-    """The error for a file whose neurons nobody explained, with a hint and the way out."""
-    records = [neuron(n, raw, False) for n, raw in flat.nodes.items() if raw.kind in NEURON_PARAMETERS]
-    guess = fingerprint(records)
-    text = f"{path.name}: the file does not say how its neurons reset or fire (NIR has no field for it).\n"
-    if guess is None:
-        return DialectError(text + f"Say whose network it is: --dialect {'|'.join(DIALECTS)}")
-    name, evidence = guess
-    return DialectError(
-        text + f"It looks like the dialect {name} ({evidence}). Say so: --dialect {name} {options_of(DIALECTS[name])}"
-    )
 
 
 def _without_neurons(semantics: Semantics) -> Semantics:
@@ -125,8 +129,7 @@ def _without_neurons(semantics: Semantics) -> Semantics:
 def _timed_edges(flat: FlatNetwork, reading: Reading, neurons: list[str]) -> tuple[tuple[Edge, ...], frozenset[Edge]]:
     """All edges with their delays, and those among them that a loop implies.
 
-    A Delay node passes its input on; the edges into it carry its delay. Where a dialect's spikes come a step late,
-    every
+    A Delay node passes its input on; the edges into it carry its delay. Where a dialect's spikes come a step late, every
     edge that leaves a spiking neuron carries that step, and it is also the step that a loop needs.
     """
     late = {n for n in neurons if reading.dialect.late_output and flat.nodes[n].kind not in SILENT}
@@ -234,6 +237,7 @@ FRONTEND = Frontend(
     sniff=_sniff,
     read=read_nir,
     description="Neuromorphic Intermediate Representation (.nir): own metadata, or an explicit dialect",
+    guesses=True,
 )
 
 __all__ = ["FRONTEND", "read_nir"]

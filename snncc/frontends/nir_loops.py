@@ -34,6 +34,11 @@ class FlatNetwork:
     edges: tuple[Pair, ...]
     borders: frozenset[str]
 
+    @property
+    def entry(self) -> str:
+        """Name of the first outermost Input; "" where there is none."""
+        return next((n for n, raw in self.nodes.items() if raw.kind == "Input" and n not in self.borders), "")
+
 
 def flatten(root: RawNode) -> FlatNetwork:
     """One flat network: an edge into a nested graph goes to its Input, an edge out of it leaves its Output."""

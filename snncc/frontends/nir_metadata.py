@@ -79,6 +79,8 @@ _FIELDS: Mapping[type, Mapping[str, str]] = {
         "reset_value": "value",
         "reset_timing": "text",
         "decay_timing": "text",
+        "reset_current": "bool",
+        "current_timing": "text",
         "v_init": "value",
         "v_min": "value?",
         "spike_value": "value",

@@ -38,6 +38,7 @@ BYTE_SCALE = 1.0 / 255.0
 OPTIONS: Mapping[str, str] = {
     "dialect": "whose network it is: " + ", ".join(DIALECTS),
     "time_steps": "how many steps one sample runs",
+    "states": "ONNX: which input of a step is which output after it: IN:OUT,IN:OUT",
     "dt": "time step in the unit of the file's time constants (seconds)",
     "reset": "subtract or zero (to v_reset where the framework has one)",
     "reset_delay": "yes: the reset acts in the next step (snnTorch's default); no: at once",
@@ -221,13 +222,10 @@ def settled_input(
     if encoding not in INPUT_ENCODINGS:
         raise InputError(f"{where}: input_encoding is {encoding!r}; it must be one of {', '.join(INPUT_ENCODINGS)}")
     limit = 2**31 - 1
-    node = Input(
-        tuple(base.shape),
-        encoding,
-        number(where, "input_scale", values["input_scale"], above=0.0) if "input_scale" in values else base.scale,
-        whole(where, "input_low", values["input_low"], -limit, limit) if "input_low" in values else base.low,
-        whole(where, "input_high", values["input_high"], -limit, limit) if "input_high" in values else base.high,
-    )
+    scale = number(where, "input_scale", values["input_scale"], above=0.0) if "input_scale" in values else base.scale
+    low = whole(where, "input_low", values["input_low"], -limit, limit) if "input_low" in values else base.low
+    high = whole(where, "input_high", values["input_high"], -limit, limit) if "input_high" in values else base.high
+    node = replace(base, encoding=encoding, scale=scale, low=low, high=high)
     keys = ("input_encoding", "input_scale", "input_low", "input_high")
     return node, {key: semantics.sources.get(key, origin) for key in keys}
 
@@ -255,11 +253,13 @@ def settled_output(
 
 def options_of(dialect: Dialect) -> str:
     """The options of a dialect as a command line shows them."""
-    choices = {"reset": "|".join(dialect.resets), "dt": "SECONDS", "v_min": "NUMBER", "multi_spike": "yes|no|N"}
+    return " ".join(f"[{option_of(dialect, key)}]" for key in dialect.options)
+
+
+def option_of(dialect: Dialect, key: str) -> str:
+    """One option as a command line takes it, with its choices."""
+    choices = {"reset": "|".join(dialect.resets), "dt": "SECONDS", "multi_spike": "yes|no|N"}
+    choices["v_min"] = "none|-threshold|NUMBER"
     flags = {"reset", "reset_delay", "dt", "v_min", "multi_spike"}  # the others are given as --opt KEY=VALUE
-
-    def shown(key: str) -> str:
-        value = choices.get(key, "yes|no")
-        return f"[--{key.replace('_', '-')} {value}]" if key in flags else f"[--opt {key}={value}]"
-
-    return " ".join(shown(key) for key in dialect.options)
+    value = choices.get(key, "yes|no")
+    return f"--{key.replace('_', '-')} {value}" if key in flags else f"--opt {key}={value}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import h5py
 import nir
 import numpy as np
 import pytest
 from nir_files import full, spikes, two_layers, weights, write_chain
 
-from snncc.errors import DialectError, GraphError, InputError
+from snncc.errors import GraphError, InputError
 from snncc.frontends.nir import read_nir
 from snncc.frontends.nir_loops import delayed_edges
 from snncc.ir.interpreter import run_graph
@@ -23,40 +22,6 @@ SNN = {"dialect": "snntorch", "time_steps": "5"}
 
 def lif(size: int) -> nir.LIF:
     return nir.LIF(tau=full(size, 1e-3), r=full(size, 10), v_leak=full(size, 0), v_threshold=full(size, 1))
-
-
-def test_a_dialect_must_be_said(tmp_path: Path) -> None:
-    path = two_layers(tmp_path / "net.nir", 1, lif)
-    with pytest.raises(DialectError) as caught:
-        read_nir(path, {"time_steps": "5"})
-    text = str(caught.value)
-    assert "net.nir: the file does not say how its neurons reset or fire" in text
-    assert "--dialect snntorch [--reset subtract|zero]" in text and "r = τ/1e-4" in text
-
-
-@pytest.mark.parametrize(
-    ("dialect", "node"),
-    [
-        ("spikingjelly", nir.IF(r=full(3, 1e4), v_threshold=full(3, 1))),
-        ("sinabs", nir.LIF(tau=full(3, 20.0), r=full(3, 1), v_leak=full(3, 0), v_threshold=full(3, 1))),
-        ("norse", nir.LIF(tau=full(3, 0.005), r=full(3, 1), v_leak=full(3, 0), v_threshold=full(3, 1))),
-        ("spyx", nir.LIF(tau=full(3, 5.0), r=full(3, 0.8), v_leak=full(3, 0), v_threshold=full(3, 1))),
-        (
-            "rockpool",
-            nir.CubaLIF(
-                tau_mem=full(3, 0.02),
-                tau_syn=full(3, 0.01),
-                r=full(3, 20 * np.exp(-0.05)),
-                v_leak=full(3, 0),
-                v_threshold=full(3, 1),
-            ),
-        ),
-    ],
-)
-def test_the_hint_names_the_exporter(tmp_path: Path, dialect: str, node: nir.NIRNode) -> None:
-    path = write_chain(tmp_path / "n.nir", nir.Linear(np.ones((3, 2))), node)
-    with pytest.raises(DialectError, match=f"It looks like the dialect {dialect} "):
-        read_nir(path, {"time_steps": "5"})
 
 
 def test_time_steps_must_be_said(tmp_path: Path) -> None:
@@ -124,17 +89,6 @@ def test_a_sidecar_is_checked_too(tmp_path: Path) -> None:
         side.write_text(text)
         with pytest.raises(InputError, match=message):
             read_nir(path, {})
-
-
-def test_an_old_file_without_v_reset(tmp_path: Path) -> None:
-    path = two_layers(tmp_path / "net.nir", 1, lif)
-    x = spikes(1)
-    options = {"dialect": "spikingjelly", "time_steps": str(len(x))}
-    new = run_graph(read_nir(path, options), x)
-    with h5py.File(path, "a") as file:
-        del file["node/nodes/lif/v_reset"], file["node/nodes/lif_1/v_reset"]
-    old = run_graph(read_nir(path, options), x)
-    assert all(np.array_equal(new.spikes[n], old.spikes[n]) for n in new.spikes)
 
 
 def test_layers_of_every_kind(tmp_path: Path) -> None:

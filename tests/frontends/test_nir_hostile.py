@@ -34,11 +34,11 @@ def written(path: Path) -> Path:
     return two_layers(path, 1, lif)
 
 
-@pytest.mark.parametrize("kind", ["dialect", "metadata"])
+@pytest.mark.parametrize("kind", ["dialect", "guess", "metadata"])
 def test_mutated_files(tmp_path: Path, kind: str) -> None:
     """150 files each with bytes flipped, overwritten, cut off, or sizes set to extremes."""
     written(tmp_path / "base.nir")
-    options = dict(SNN)
+    options = {"time_steps": "5"} if kind == "guess" else dict(SNN)
     if kind == "metadata":
         export_nir(read_nir(tmp_path / "base.nir", SNN), tmp_path / "base.nir")
         options = {}
