@@ -70,16 +70,20 @@ def fill(path: Path, arch: str, module: Any, state: Mapping[str, Any]) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             bad = int((~torch.isfinite(tensor)).sum())
-            raise InputError(f"{path}: {name} holds {bad} values that are NaN or infinite of {tensor.numel()}")
+            raise InputError(f"{path}: {name[:80]} holds {bad} values that are NaN or infinite of {tensor.numel()}")
     try:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except Exception as error:  # shapes that differ, or the user's own hooks
         raise InputError(f"{path}: does not fit --arch {arch} ({one_line(error, 400)})") from error
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
-        lacks = f"the file lacks {', '.join(missing[:5])} ({len(missing)} in all)" if missing else ""
-        surplus = f"the network has no {', '.join(unexpected[:5])} ({len(unexpected)} in all)" if unexpected else ""
+        lacks = f"the file lacks {_few(missing)} ({len(missing)} in all)" if missing else ""
+        surplus = f"the network has no {_few(unexpected)} ({len(unexpected)} in all)" if unexpected else ""
         raise InputError(f"{path}: does not fit --arch {arch}: {'; '.join(filter(None, (lacks, surplus)))}")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(name[:80] for name in names[:5])
 
 
 def one_line(error: BaseException, length: int = 200) -> str:

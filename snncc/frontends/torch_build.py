@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
+import numpy as np
 from torch import fx, nn
 
 from snncc.errors import UnsupportedError
-from snncc.frontends.torch_functions import Arithmetic, function_name, read_function
+from snncc.frontends.torch_axes import REPEATS, Axes, step_taken
+from snncc.frontends.torch_calls import axes_of_calls, check_states, neuron_calls
+from snncc.frontends.torch_functions import Arithmetic, Joined, function_name, read_function
 from snncc.frontends.torch_layers import FLATTENING, NOTHING, layer_kind, read_layer
-from snncc.frontends.torch_neurons import Part, neuron_rule, read_neuron, title
+from snncc.frontends.torch_neurons import Part, title
+from snncc.frontends.torch_result import UNCHANGED, find_result
 from snncc.frontends.torch_tracer import Trace
 from snncc.ir.graph import Edge
-from snncc.ir.nodes import Flatten, Identity, Neuron, Node, Scale
+from snncc.ir.nodes import Flatten, Identity, Neuron, Node, Scale, Sparse
 
 INPUT = "@input"
 """The network's input, before it gets a name that no layer has."""
@@ -40,8 +45,9 @@ class Network:
     Attributes:
         nodes, edges: of the Graph, without input and output.
         parts: the neurons by name.
-        calls: how often the module calls each neuron in one run.
-        frames: how it takes steps out of its input: "" where it does not, "time_batch" (x[t]) or "batch_time" (x[:, t]).
+        layout: of the module's input, a key of ``LAYOUT_AXES``.
+        steps: T where the module itself says it, else None.
+        returned: axes of what the module returns first; () where it is no tensor with batch and time.
         source: what the output reads.
         reads_membrane: the module's first result is a membrane of a neuron that fires.
     """
@@ -49,8 +55,9 @@ class Network:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
-    calls: int = 1
-    frames: str = ""
+    layout: str = "step"
+    steps: int | None = None
+    returned: Axes = ()
     source: Ref = Ref(INPUT)
     reads_membrane: bool = False
 
@@ -68,129 +75,51 @@ class _Builder:
         self.layers: Mapping[str, Any] = dict(nn.Module.named_modules(module))
         self.network = Network()
         self.seen: dict[fx.Node, Ref] = {}
-        self.neurons = self._calls()
+        self.neurons, self.network.parts = neuron_calls(module, self.layers, traced.graph)
         self.waiting: list[str] = []
         self.reached: set[str] = set()
         self.first = next(n for n in traced.graph.nodes if n.op == "placeholder")
-        layouts = {p.layout for p in self.network.parts.values()}
-        if len(layouts) > 1:
-            listed = ", ".join(f"{n} ({p.layout})" for n, p in self.network.parts.items())
-            raise UnsupportedError(f"{title(module)}: its neurons take time in different ways: {listed}")
-        self.leading = 2 if layouts & {"time_batch", "batch_time"} else 1
+        self.found = axes_of_calls(module, self.layers, traced.graph, traced.values, self.neurons, self.network.parts)
+        self.steps = self.found.steps or 1
 
     def build(self) -> Network:
-        result = next(n for n in self.traced.graph.nodes if n.op == "output").args[0]
-        self.network.source = self._result(result)
+        returned = next(n for n in self.traced.graph.nodes if n.op == "output").args[0]
+        result = find_result(
+            title(self.module), returned, self.traced.values, self.found.axes, self.neurons, self.steps
+        )
+        self.network.reads_membrane = result.membrane
+        self.network.source = self._visit(result.value)
         while self.waiting:
             self._neuron(self.waiting.pop(0))
+        last = self.network.nodes.get(self.network.source.name)
+        if isinstance(last, Neuron) and last.dynamics.fires and not (result.all_steps or result.membrane):
+            raise UnsupportedError(
+                f"{self.network.source.name}: the module returns its spikes of one step; the readouts of snncc count those of "
+                "all steps: return them stacked, or their sum"
+            )
         unread = [name for name in self.neurons if name not in self.network.nodes]
         if unread:
             raise UnsupportedError(f"{unread[0]}: its output does not reach the network's; snncc would lose it")
+        self.network.layout, self.network.steps = self.found.layout, self.found.steps
+        while isinstance(returned, tuple | list) and returned:
+            returned = returned[0]
+        self.network.returned = self.found.axes.get(returned, ()) if isinstance(returned, fx.Node) else ()
         return self.network
-
-    def _calls(self) -> dict[str, list[fx.Node]]:
-        """The calls of every neuron, in order."""
-        calls: dict[str, list[fx.Node]] = {}
-        for node in self.traced.graph.nodes:
-            if node.op == "call_module":
-                name = str(node.target)
-                if neuron_rule(self.layers[name]) is not None:
-                    calls.setdefault(name, []).append(node)
-                elif layer_kind(self.layers[name]) is None:
-                    raise UnsupportedError(f"{name}: {title(self.layers[name])} is no neuron or layer that snncc reads")
-        if not calls:
-            raise UnsupportedError(
-                f"{title(self.module)}: calls no neuron that snncc reads (snnTorch, SpikingJelly, sinabs, Norse, Rockpool)"
-            )
-        counts = {name: len(nodes) for name, nodes in calls.items()}
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise UnsupportedError(
-                f"{title(self.module)}: calls its neurons unequally often ({listed}); a neuron that is used twice in a step "
-                "would share its state: give each place a neuron of its own"
-            )
-        self.network.calls = max(counts.values())
-        self.network.parts = {name: read_neuron(name, self.layers[name]) for name in calls}
-        return calls
-
-    def _result(self, value: Any) -> Ref:
-        """What the output of the module reads."""
-        while not isinstance(value, fx.Node):
-            if not isinstance(value, tuple | list) or not value:
-                raise UnsupportedError(f"{title(self.module)}: returns {type(value).__name__}; return spikes or scores")
-            value = value[0]
-        name = function_name(value)
-        if name in ("stack", "sum", "mean"):
-            return self._summary(value, name)
-        if name == "truediv" and self.network.calls > 1 and value.args[1] == self.network.calls:
-            return self._result(value.args[0])
-        if name == "add" and self.network.calls > 1:
-            added = _added_up(value)
-            if len(added) == self.network.calls and len({(node.op, node.target) for node in added}) == 1:
-                return self._visit(added[-1])
-        if name == "getitem" and isinstance(value.args[1], int) and value.args[1] > 0:
-            call = value.args[0]
-            if isinstance(call, fx.Node) and call.op == "call_module" and str(call.target) in self.neurons:
-                self._check_membrane(call, value.args[1])
-                self.network.reads_membrane = True
-                return self._visit(call)
-        return self._visit(value)
-
-    def _check_membrane(self, call: fx.Node, index: int) -> None:
-        """Of what a neuron returns, the membrane is the last."""
-        states = self.traced.values[call]
-        if index != len(states) - 1 or not hasattr(states[index], "shape"):
-            raise UnsupportedError(
-                f"{call.target}: the module returns its state {index} first; snncc reads spikes or membranes there"
-            )
-
-    def _summary(self, value: fx.Node, name: str) -> Ref:
-        """All steps stacked, or their sum or mean: the readout makes the same of the last layer."""
-        axis = value.kwargs.get("dim", value.args[1] if len(value.args) > 1 else (0 if name == "stack" else None))
-        part = value.args[0]
-        if name == "stack" and isinstance(part, tuple | list) and len(part) == self.network.calls:
-            return self._result(list(part[-1:]))
-        if name in ("sum", "mean"):
-            sequence = {"time_batch": 0, "batch_time": 1}.get(next(iter(self.network.parts.values())).layout)
-            stacked = function_name(part) == "stack" if isinstance(part, fx.Node) else False
-            if axis == (0 if stacked else sequence) and axis is not None:
-                return self._result(part)
-        raise UnsupportedError(
-            f"{value.name}: {name} over axis {axis} is no sum over all time steps; return the spikes"
-        )
 
     def _neuron(self, name: str) -> None:
         """Put a neuron with what feeds its last call into the network."""
         call = self.neurons[name][-1]
-        for number, earlier in enumerate(self.neurons[name]):
-            self._check_state(name, number, earlier)
+        check_states(name, self.neurons[name], self.first, self.traced.values)
         part = self.network.parts[name]
-        feed = self._visit(call.args[0] if call.args else next(iter(call.kwargs.values())))
+        feed = self._visit(_first_argument(call))
+        if part.entry is not None:
+            feed = self._add(f"{name}.input", part.entry, feed)
         self.network.nodes[name] = Neuron(part.dynamics)
         self._connect(feed, name)
         if part.recurrent is not None:
             loop = self._name(f"{name}.recurrent")
             self.network.nodes[loop] = part.recurrent
             self.network.edges += [Edge(name, loop, 1), Edge(loop, name)]
-
-    def _check_state(self, name: str, number: int, call: fx.Node) -> None:
-        """A state comes from the call before, or starts at zero."""
-        for state in (*call.args[1:], *list(call.kwargs.values())[0 if call.args else 1 :]):
-            for given in state if isinstance(state, tuple | list) else (state,):
-                if given is None:
-                    continue
-                if isinstance(given, fx.Node):
-                    if given.op == "placeholder" and given is not self.first and number == 0:
-                        continue
-                    own = number > 0 and function_name(given) == "getitem"
-                    if own and given.args[0] is self.neurons[name][number - 1]:
-                        continue
-                    value = self.traced.values.get(given)
-                    if number == 0 and value is not None and given.op == "get_attr" and not bool((value != 0).any()):
-                        continue
-                raise UnsupportedError(
-                    f"{name}: call {number} gets a state ({given}) that is neither zero at the start nor its own of the step before"
-                )
 
     def _visit(self, value: Any) -> Ref:
         """The node of the Graph that gives what ``value`` is."""
@@ -207,29 +136,35 @@ class _Builder:
                     f"{value.name}: an input of the forward that is used as more than a neuron's state"
                 )
             return Ref(INPUT)
-        if value.op == "call_module":
-            return self._module(value)
         if value.op == "get_attr":
             raise UnsupportedError(
                 f"{value.target}: a parameter or constant of the module stands where a layer's output is needed"
             )
         name = function_name(value)
-        if name == "getitem":
+        if name in ("getitem", "select"):
             return self._item(value)
+        if value in self.found.problems:
+            raise UnsupportedError(f"{value.name}: {self.found.problems[value]}")
+        if value.op == "call_module":
+            return self._module(value)
+        if name == "stack":
+            return self._visit(value.args[0][-1])  # type: ignore[index]
+        if name in UNCHANGED or (name in REPEATS and self._axes(value) != self._axes(value.args[0])):
+            return self._visit(value.args[0])
         return self._function(value, name)
 
     def _item(self, value: fx.Node) -> Ref:
-        source, index = value.args
+        """One step of a sequence, or the spikes out of what a neuron returns."""
+        source = value.args[0]
         assert isinstance(source, fx.Node)
-        if source is self.first:
-            step, frames = (index, "time_batch")
-            if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int):
-                step, frames = index[1], "batch_time"
-            if isinstance(step, int):
-                self.network.frames = frames
-                return Ref(INPUT, self.network.calls - 1 - step)
-        if index == 0 and source.op == "call_module" and str(source.target) in self.neurons:
+        if hasattr(self.traced.values[source], "shape"):
+            step = step_taken(value, self._axes(source))
+            if step is not None:
+                ref = self._visit(source)
+                return Ref(ref.name, ref.delay + self.steps - 1 - step % self.steps)
+        elif source.op != "call_module" or (value.args[1] == 0 and str(source.target) in self.neurons):
             return self._visit(source)
+        index = value.args[1]
         what = f"the state {index} of {source.target}" if source.op == "call_module" else f"{source.name}[{index}]"
         raise UnsupportedError(
             f"{value.name}: {what} is used as a signal; snncc passes spikes on, and membranes to the output only"
@@ -245,37 +180,42 @@ class _Builder:
             return Ref(name, len(calls) - 1 - calls.index(value))
         module = self.layers[name]
         kind = layer_kind(module)
-        assert kind is not None  # _calls refuses the others
-        given = self._visit(value.args[0] if value.args else next(iter(value.kwargs.values())))
+        assert kind is not None  # neuron_calls refuses the others
+        argument = _first_argument(value)
+        given = self._visit(argument)
         if kind == FLATTENING:
             return self._reshape(value, given, name)
-        node = read_layer(name, kind, module, self._shape(value.args[0])) if kind not in NOTHING else None
+        node = read_layer(name, kind, module, self._shape(argument)) if kind not in NOTHING else None
         return given if node is None else self._add(name, node, given)
 
     def _function(self, value: fx.Node, name: str) -> Ref:
-        read = read_function(value, name, self.traced.values)
+        given = _first_argument(value)
+        shape = self._shape(given) if isinstance(given, fx.Node) and given in self.found.axes else ()
+        read = read_function(value, name, self.traced.values, shape)
         if isinstance(read, Arithmetic):
             return self._sum(value, name, read)
-        given = self._visit(value.args[0])
+        if isinstance(read, Joined):
+            return self._join(value, name, read)
+        ref = self._visit(given)
         if read == FLATTENING:
-            return self._reshape(value, given, FLATTENING.lower())
+            return self._reshape(value, ref, FLATTENING.lower())
         if read is None:
-            return given
+            return ref
         assert not isinstance(read, str)
-        return self._add(name, read, given)
+        return self._add(name, read, ref)
 
     def _sum(self, value: fx.Node, name: str, read: Arithmetic) -> Ref:
         """Operands added, each with a factor."""
         if len(read.operands) == 1:
             given = self._visit(read.operands[0][0])
             return self._add(name, Scale(read.operands[0][1]), given)
-        total = self._name(name)
-        self.network.nodes[total] = Identity()
         shapes = {self._shape(operand) for operand, _ in read.operands}
         if len(shapes) > 1:
             raise UnsupportedError(
                 f"{value.name}: {name} of different shapes {sorted(shapes)}; snncc adds equal shapes only"
             )
+        total = self._name(name)
+        self.network.nodes[total] = Identity()
         taken: dict[Ref, float] = {}
         for operand, factor in read.operands:
             ref = self._visit(operand)
@@ -284,28 +224,46 @@ class _Builder:
             self._connect(ref if factor == 1.0 else self._add(f"{total}.factor", Scale(factor), ref), total)
         return Ref(total)
 
+    def _join(self, value: fx.Node, name: str, read: Joined) -> Ref:
+        """Operands side by side: each is placed into the whole by a sparse matrix of ones, and the wholes are added."""
+        whole, lead = self._shape(value), len(self._axes(value))
+        if read.axis < lead:
+            raise UnsupportedError(f"{value.name}: {name} along batch or time; snncc joins along the axes of the data")
+        total = self._name(name)
+        self.network.nodes[total] = Identity()
+        places = np.split(
+            np.arange(prod(whole)).reshape(whole),
+            np.cumsum([self._shape(operand)[read.axis - lead] for operand in read.operands])[:-1],
+            axis=read.axis - lead,
+        )
+        for operand, place in zip(read.operands, places, strict=True):
+            index = np.stack([place.ravel(), np.arange(place.size)])
+            node = Sparse(np.ones(place.size), index, whole, place.size)
+            self._connect(self._add(f"{total}.part", node, self._visit(operand)), total)
+        return Ref(total)
+
     def _reshape(self, value: fx.Node, given: Ref, name: str) -> Ref:
         """A view: nothing, or flattening everything but batch and time."""
-        before, after = self._shape(value.args[0]), self._shape(value)
-        lead = tuple(self.traced.values[value].shape[: self._lead(value)])
-        if lead == tuple(self.traced.values[value.args[0]].shape[: self._lead(value)]):  # type: ignore[index]
-            if before == after:
-                return given
-            size = 1
-            for length in before:
-                size *= length
-            if after == (size,):
-                return self._add(name, Flatten(), given)
+        before, after = self._shape(_first_argument(value)), self._shape(value)
+        if before == after:
+            return given
+        if after == (prod(before),):
+            return self._add(name, Flatten(), given)
         raise UnsupportedError(
             f"{name}: reshapes {before} to {after}; snncc reads a flattening of all axes but batch and time"
         )
 
-    def _lead(self, value: Any) -> int:
-        return self.leading
+    def _axes(self, value: Any) -> Axes:
+        if value not in self.found.axes:
+            raise UnsupportedError(
+                f"{value}: {self.found.problems.get(value, 'does not come from the input')}; snncc cannot say where its "
+                "batch and time axes are"
+            )
+        return self.found.axes[value]
 
     def _shape(self, value: Any) -> Sizes:
         """Shape without batch and time."""
-        return tuple(int(n) for n in self.traced.values[value].shape[self._lead(value) :])
+        return tuple(int(n) for n in self.traced.values[value].shape[len(self._axes(value)) :])
 
     def _add(self, name: str, node: Node, given: Ref) -> Ref:
         name = self._name(name)
@@ -326,16 +284,5 @@ class _Builder:
         return made
 
 
-def _added_up(value: fx.Node) -> list[fx.Node]:
-    """The values of a running sum, oldest first: ``((0 + a) + b) + c``."""
-    found: list[fx.Node] = []
-    rest: Any = value
-    while isinstance(rest, fx.Node) and function_name(rest) == "add":
-        rest, last = rest.args
-        if isinstance(last, fx.Node):
-            found.append(last)
-    if isinstance(rest, fx.Node):
-        found.append(rest)
-    elif rest != 0:
-        return []
-    return found[::-1]
+def _first_argument(call: fx.Node) -> Any:
+    return call.args[0] if call.args else next(iter(call.kwargs.values()))

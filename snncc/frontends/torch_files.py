@@ -128,6 +128,20 @@ def _unpickled(path: Path) -> Any:
             ) from error
 
 
+def read_module(path: Path, arch: str, weights_key: str | None = None) -> Any:
+    """The ``torch.nn.Module`` that ``arch`` builds, in evaluation mode, with the weights in ``path``: a state_dict, bare or
+    under ``weights_key``, or a ``torch.export`` archive. Raises :class:`InputError` where they do not fit."""
+    if path.suffix.lower() == ".pt2":
+        from snncc.frontends.torch_pt2 import read_weights
+
+        state = read_weights(path)
+    else:
+        check_file(path)
+        _, state = _state_of(path, load_plain(path, path), weights_key)
+    with own_code():
+        return _filled(path, arch, state).eval()
+
+
 def _state_of(path: Path, content: Any, key: str | None) -> tuple[str, Mapping[str, Any]]:
     """(key, tensors) of a state_dict, bare or under one of the usual keys of a training checkpoint."""
     if not isinstance(content, Mapping):
@@ -160,14 +174,19 @@ def _names(content: Mapping[Any, Any]) -> str:
 
 def _with_weights(path: Path, request: Request, state: Mapping[str, Any], kind: str) -> Graph:
     """The user's network with these weights, as a Graph."""
+    with own_code():
+        return _graph(path, request, _filled(path, request.own["arch"], state), kind)
+
+
+def _filled(path: Path, arch: str, state: Mapping[str, Any]) -> Any:
+    """The user's network with these weights."""
     try:
         check_stored(state, path.stat().st_size)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    with own_code():
-        module = build_module(request.own["arch"])
-        fill(path, request.own["arch"], module, state)
-        return _graph(path, request, module, kind)
+    module = build_module(arch)
+    fill(path, arch, module, state)
+    return module
 
 
 def _graph(path: Path, request: Request, module: Any, kind: str) -> Graph:

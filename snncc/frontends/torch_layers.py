@@ -27,7 +27,7 @@ def layer_kind(module: Any) -> str | None:
         return None
     for kind in type(module).__mro__:
         root = kind.__module__.partition(".")[0]
-        if kind.__name__ in LAYERS and root in ("torch", "rockpool", "sinabs"):
+        if kind.__name__ in LAYERS and root in ("torch", "rockpool", "sinabs", "spikingjelly"):
             return kind.__name__
         if kind.__name__ in (*NOTHING, FLATTENING) and root in ("torch", "spikingjelly"):
             return kind.__name__
@@ -138,6 +138,16 @@ def _sum_pool(where: str, module: Any, given: Sizes) -> Node:
     return pool(where, SumPool2d, options)
 
 
+def _voting(where: str, module: Any, given: Sizes) -> Node:
+    """SpikingJelly's VotingLayer: the mean of ``voting_size`` neighbours, as many as fill a group."""
+    size, groups = int(module.voting_size), given[0] // int(module.voting_size)
+    if len(given) != 1:
+        raise UnsupportedError(f"{where}: votes along the last axis of {given}; flatten its input first")
+    weight = np.zeros((groups, given[0]))
+    weight[:, : groups * size] = np.kron(np.eye(groups), np.full((1, size), 1.0 / size))
+    return Dense(weight)
+
+
 def _adaptive(where: str, module: Any, given: Sizes) -> Node:
     return adaptive_pool(where, module.output_size, given)
 
@@ -163,4 +173,5 @@ LAYERS: Mapping[str, Callable[[str, Any, Sizes], Node]] = {
     "MaxPool2d": _pool(MaxPool2d),
     "AdaptiveAvgPool2d": _adaptive,
     "SumPool2d": _sum_pool,
+    "VotingLayer": _voting,
 }

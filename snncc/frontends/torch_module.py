@@ -20,7 +20,7 @@ from snncc.ir.nodes import INPUT_ENCODINGS, READOUTS, Input, Neuron, Node, Outpu
 from snncc.ir.shapes import infer_shapes
 
 EIGHT_BITS = 255
-MAX_SAMPLES = 8
+SAMPLES, MAX_SAMPLES = 2, 8
 
 
 def from_torch(
@@ -72,24 +72,22 @@ def from_torch(
     reset_states(own)
     network = build(own, trace(own, example))
     reset_states(own)
-    part = next(iter(network.parts.values()))
-    calling = _calling(network, tuple(network.parts))
-    shape, steps = _sizes(tuple(example.shape), calling, network, part, time_steps)
+    shape, steps = _sizes(tuple(example.shape), network, time_steps)
+    calling = _calling(network, steps)
     entry, assumed = _input(example.numpy(), shape, calling, (encoding, scale, low, high))
     graph = _assemble(network, entry, steps, name or type(module).__name__, readout)
     origin = {**_origin(own, network, calling, entry, assumed), **graph.origin}
-    parity = (
-        {"parity": check_parity(graph, own, calling, part.batch or _batch(tuple(example.shape), calling))}
-        if check
-        else {}
-    )
+    parity = {"parity": check_parity(graph, own, calling, _batch(tuple(example.shape), network))} if check else {}
     return replace(graph, origin={**origin, **parity})
 
 
-def _batch(given: tuple[int, ...], calling: Calling) -> int:
+def _batch(given: tuple[int, ...], network: Any) -> int:
     """Samples of the parity check: those of the example, which a module may insist on, unless they are many."""
-    size = given[1] if calling.layout == "time_batch" else given[0]
-    return size if size <= MAX_SAMPLES and calling.layout != "squeezed" else 2
+    fixed = next((part.batch for part in network.parts.values() if part.batch), None)
+    if fixed is not None or network.layout == "squeezed":
+        return fixed or SAMPLES
+    size = given[1] if network.layout == "time_batch" else given[0]
+    return size if size <= MAX_SAMPLES else SAMPLES
 
 
 def _assemble(network: Any, entry: Input, steps: int, name: str, readout: str | None) -> Graph:
@@ -135,34 +133,23 @@ def _origin(module: Any, network: Any, calling: Calling, entry: Input, assumed: 
     }
 
 
-def _calling(network: Any, neurons: tuple[str, ...]) -> Calling:
+def _calling(network: Any, steps: int) -> Calling:
     """How the module takes time."""
-    inner = next(iter(network.parts.values())).layout
-    if network.frames:
-        return Calling(network.frames, neurons, inner)
-    if inner == "step" and network.calls > 1:
-        return Calling("loop", neurons, inner)
-    return Calling(inner, neurons, inner)
+    layout = "loop" if network.layout == "step" and network.steps else network.layout
+    inner = {name: part.layout for name, part in network.parts.items()}
+    return Calling(layout, inner, steps, network.returned)
 
 
-def _sizes(
-    given: tuple[int, ...], calling: Calling, network: Any, first: Any, wanted: int | None
-) -> tuple[tuple[int, ...], int]:
+def _sizes(given: tuple[int, ...], network: Any, wanted: int | None) -> tuple[tuple[int, ...], int]:
     """Shape of one frame, and T."""
-    known: int | None = None
-    shape = given[1:]
-    if calling.layout in ("time_batch", "batch_time"):
-        known, shape = given[0 if calling.layout == "time_batch" else 1], given[2:]
-        if network.frames:
-            known = network.calls
-    elif calling.layout == "loop":
-        known = network.calls
-    elif calling.layout == "squeezed":
-        known = first.steps or (given[0] // first.batch if first.batch else None)
-    fixed = network.calls > 1 or network.frames or first.steps
-    if fixed and wanted is not None and wanted != known:
-        raise InputError(f"from_torch: time_steps is {wanted}, but the module itself runs {known} steps")
-    steps = wanted if wanted is not None else known
+    shape = given[2:] if network.layout in ("time_batch", "batch_time") else given[1:]
+    stepping = any(part.layout == "step" for part in network.parts.values())
+    fixed = network.steps is not None and (
+        stepping or network.layout == "step" or any(part.steps for part in network.parts.values())
+    )
+    if fixed and wanted is not None and wanted != network.steps:
+        raise InputError(f"from_torch: time_steps is {wanted}, but the module itself runs {network.steps} steps")
+    steps = wanted if wanted is not None else network.steps
     if steps is None:
         raise InputError("from_torch: the module takes one step a call and does not say how many; give time_steps")
     if not shape:

@@ -15,13 +15,17 @@ import numpy as np
 
 from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import Dynamics, Value
-from snncc.ir.nodes import Conv2d, Dense, Scale
+from snncc.ir.nodes import Conv2d, Dense, Identity, Scale
 
 if TYPE_CHECKING:
     from torch import nn
 
 FRAMEWORKS = ("snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
-CONTAINERS = ("SequentialState", "Sequential", "TorchSequential", "Network")
+CONTAINERS = (
+    *("SequentialState", "Sequential", "TorchSequential", "Network"),
+    *("SeqToANNContainer", "MultiStepContainer", "StepModeContainer"),
+    *("Lift", "Repeat", "UnflattenTime", "Merge"),
+)
 """Classes of the frameworks whose own ``forward`` is followed, layer by layer."""
 LAYOUTS = {
     "step": "one time step a call, (N, …)",
@@ -38,15 +42,17 @@ class Part:
     Attributes:
         dynamics: its meaning.
         recurrent: the layer from its spikes of the step before to its input, or None.
+        entry: the layer that the module holds in front of the neuron, or None.
         layout: how it takes time, one of ``LAYOUTS``.
         batch, steps: N and T where the module fixes them ("squeezed"), else None.
     """
 
     dynamics: Dynamics
-    recurrent: Dense | Conv2d | Scale | None = None
+    recurrent: Dense | Conv2d | Scale | Identity | None = None
     layout: str = "step"
     batch: int | None = None
     steps: int | None = None
+    entry: Dense | None = None
 
 
 Rule = Callable[[str, Any], Part]
@@ -62,8 +68,8 @@ def framework_of(module: nn.Module) -> str | None:
 
 
 def is_followed(module: nn.Module) -> bool:
-    """Whether a framework's module is only a sequence of others."""
-    return type(module).__name__ in CONTAINERS and any(True for _ in module.children())
+    """Whether a framework's module only arranges others, or the axes of its input."""
+    return type(module).__name__ in CONTAINERS
 
 
 def neuron_rule(module: nn.Module) -> Rule | None:
@@ -105,3 +111,15 @@ def constant(value: Any) -> Value:
 def refuse(where: str, module: nn.Module, problem: str, remedy: str) -> UnsupportedError:
     """The error for a neuron that snncc knows, but not like this."""
     return UnsupportedError(f"{where}: {title(module)} {problem}; {remedy}")
+
+
+def unfit(problem: str, remedy: str) -> Rule:
+    """The rule for neurons that no :class:`~snncc.ir.dynamics.Dynamics` describes: it says why."""
+
+    def rule(where: str, module: Any) -> Part:
+        raise refuse(where, module, problem, remedy)
+
+    return rule
+
+
+ADAPTS = unfit("adapts its threshold or its current to its own spikes", "snncc's thresholds are fixed: train with LIF")

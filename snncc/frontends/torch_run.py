@@ -18,14 +18,16 @@ class Calling:
     """How a module is called.
 
     Attributes:
-        layout: "step", "time_batch", "batch_time", "squeezed", or "loop": the module loops over a static input itself.
-        neurons: names of the neuron modules.
-        inner: how the neurons themselves take time; "step" where the module loops over the steps of a sequence.
+        layout: "step", "time_batch", "batch_time", "squeezed", or "loop": the module shows a static input to every step.
+        neurons: how the neuron modules take time, by name.
+        steps: T.
+        returned: axes of what the module returns, as in ``torch_axes``.
     """
 
     layout: str
-    neurons: tuple[str, ...]
-    inner: str
+    neurons: Mapping[str, str]
+    steps: int
+    returned: tuple[str, ...] = ()
 
 
 def run_module(module: Any, calling: Calling, inputs: Array) -> tuple[Mapping[str, Array], Array | None]:
@@ -51,9 +53,11 @@ def run_module(module: Any, calling: Calling, inputs: Array) -> tuple[Mapping[st
     finally:
         for handle in handles:
             handle.remove()
-    steps, samples = inputs.shape[:2]
-    outputs = {name: _arranged(values, calling.inner, samples, steps) for name, values in kept.items()}
-    return outputs, None if result is None else _in_steps(result, calling.layout, samples, steps)
+    steps, samples = calling.steps, inputs.shape[0 if calling.layout == "loop" else 1]
+    outputs = {name: _arranged(values, calling.neurons[name], samples, steps) for name, values in kept.items()}
+    if result is not None and calling.layout != "step":
+        result = _in_steps(result, calling.returned, samples, steps)
+    return outputs, result
 
 
 def _call(module: Any, layout: str, x: Any) -> Array | None:
@@ -73,13 +77,12 @@ def _first(result: Any) -> Array | None:
     return result.detach().cpu().numpy() if hasattr(result, "detach") else None
 
 
-def _in_steps(result: Array, layout: str, samples: int, steps: int) -> Array:
+def _in_steps(result: Array, axes: tuple[str, ...], samples: int, steps: int) -> Array:
     """What the module returned with the steps first, where it kept them."""
-    if layout == "squeezed":
-        result = result.reshape(samples, steps, *result.shape[1:])
-    if layout in ("batch_time", "squeezed") and result.shape[:2] == (samples, steps):
-        return np.moveaxis(result, 1, 0)
-    return result
+    if axes in (("NT",), ("TN",)):
+        lead = (samples, steps) if axes == ("NT",) else (steps, samples)
+        result, axes = result.reshape(*lead, *result.shape[1:]), tuple(axes[0])
+    return np.moveaxis(result, 1, 0) if axes == ("N", "T") else result
 
 
 def _step_by_step(module: Any, x: Any) -> Array | None:

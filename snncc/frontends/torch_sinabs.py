@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snncc.frontends.dialects import MANY_LEVELS
-from snncc.frontends.torch_neurons import Part, constant, refuse
+from snncc.frontends.torch_neurons import ADAPTS, Part, constant, refuse
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.nodes import Dense
 
@@ -120,4 +120,6 @@ RULES = {
     "ExpLeakSqueeze": _squeezed,
     "IAFRecurrent": _recurrent,
     "LIFRecurrent": _recurrent,
+    "ALIF": ADAPTS,
+    "ALIFRecurrent": ADAPTS,
 }

@@ -15,7 +15,7 @@ from snncc import from_torch  # noqa: E402
 from snncc.compiler import compile_graph  # noqa: E402
 from snncc.errors import UnsupportedError  # noqa: E402
 from snncc.ir.graph import Graph  # noqa: E402
-from snncc.ir.nodes import BatchNorm, MaxPool2d, Neuron, SumPool2d  # noqa: E402
+from snncc.ir.nodes import BatchNorm, Dense, MaxPool2d, Neuron, SumPool2d  # noqa: E402
 from snncc.registry import get_target  # noqa: E402
 
 
@@ -46,12 +46,47 @@ def test_spikingjelly_layers_over_all_steps() -> None:
         nn.Sequential(*body, *head, layer.Linear(36, 5, step_mode="m"), neuron.IFNode(step_mode="m")), example
     )
     assert graph.time_steps == 40 and len(graph.of_type(BatchNorm)) == len(graph.of_type(MaxPool2d)) == 1
-    with pytest.raises(UnsupportedError, match=r"0: spikingjelly\.SeqToANNContainer"):
-        from_torch(nn.Sequential(layer.SeqToANNContainer(nn.Conv2d(1, 4, 3)), neuron.IFNode(step_mode="m")), example)
-    with pytest.raises(UnsupportedError, match=r"1: spikingjelly\.QIFNode"):
+    with pytest.raises(UnsupportedError, match=r"1: spikingjelly\.QIFNode has a membrane equation that is not linear"):
         from_torch(nn.Sequential(nn.Linear(12, 8), neuron.QIFNode()), torch.rand(2, 12), time_steps=5)
     with pytest.raises(UnsupportedError, match="take time in different ways: 0"):
         from_torch(nn.Sequential(neuron.IFNode(), neuron.IFNode(step_mode="m")), spikes(9, 2, 12))
+
+
+def test_spikingjelly_tutorial_network_votes_at_its_end() -> None:
+    neuron = framework("spikingjelly.activation_based.neuron")
+    layer = framework("spikingjelly.activation_based.layer")
+    functional = framework("spikingjelly.activation_based.functional")
+
+    class Tutorial(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(6)
+            body = [layer.Conv2d(1, 4, 3, bias=False), layer.BatchNorm2d(4), neuron.IFNode(v_threshold=0.3)]
+            head = [layer.AvgPool2d(2), layer.Flatten(), layer.Linear(36, 13), neuron.IFNode(v_threshold=0.3)]
+            self.layers = nn.Sequential(*body, *head, layer.VotingLayer(4))
+            functional.set_step_mode(self, "m")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers(x.unsqueeze(0).repeat(9, 1, 1, 1, 1)).mean(0)
+
+    graph = proved(Tutorial(), torch.rand(2, 1, 8, 8))
+    vote = graph.nodes["layers.7"]
+    assert isinstance(vote, Dense) and vote.weight.shape == (3, 13) and not vote.weight[:, 12].any()
+    assert graph.time_steps == 9 and graph.origin["readout"]["kind"] == "summed_current"
+
+
+def test_spikingjelly_containers_that_have_no_form() -> None:
+    neuron = framework("spikingjelly.activation_based.neuron")
+    layer = framework("spikingjelly.activation_based.layer")
+    product = layer.ElementWiseRecurrentContainer(neuron.IFNode(), lambda y, x: y * x)
+    nested = layer.LinearRecurrentContainer(nn.Sequential(nn.Linear(12, 12), neuron.IFNode()), 12, 12)
+    for container, message in (
+        (product, r"1: spikingjelly\.ElementWiseRecurrentContainer joins .* another function than a·y \+ x"),
+        (nested, r"1: spikingjelly\.LinearRecurrentContainer holds a Sequential; snncc reads one neuron in it"),
+        (neuron.ILIFNode(), r"1: spikingjelly\.ILIFNode rounds halves"),
+    ):
+        with pytest.raises(UnsupportedError, match=message):
+            from_torch(nn.Sequential(nn.Linear(12, 12), container), torch.rand(2, 12), time_steps=5)
 
 
 def test_spikingjelly_rates_added_up_over_a_loop() -> None:
@@ -98,6 +133,31 @@ def test_sinabs_forms() -> None:
     assert "1.recurrent" in proved(nn.Sequential(nn.Linear(12, 20), recurrent), spikes(2, 40, 12)).nodes
 
 
+def test_sinabs_time_flattened_and_signals_merged() -> None:
+    layers = framework("sinabs.layers")
+    torch.manual_seed(2)
+    body = [
+        layers.FlattenTime(),
+        nn.Conv2d(1, 4, 3),
+        layers.IAFSqueeze(batch_size=3),
+        layers.SumPool2d(2),
+        nn.Flatten(),
+    ]
+    module = nn.Sequential(*body, nn.Linear(36, 5), layers.IAFSqueeze(batch_size=3), layers.UnflattenTime(3))
+    graph = proved(module, spikes(3, 15, 1, 8, 8))
+    assert graph.time_steps == 15 and graph.origin["layout"] == "batch_time"
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.first, self.merge, self.last = nn.Linear(12, 12), layers.IAF(), layers.Merge(), layers.IAF()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.merge(self.first(self.fc(x)), x))
+
+    assert {e.source for e in proved(Residual(), spikes(2, 15, 12)).incoming("add")} == {"first", "input"}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -118,7 +178,7 @@ def test_sinabs_refused(options: dict[str, float], message: str) -> None:
 
 def test_sinabs_adaptive_is_refused_by_name() -> None:
     layers = framework("sinabs.layers")
-    with pytest.raises(UnsupportedError, match=r"1: sinabs\.ALIF is no neuron"):
+    with pytest.raises(UnsupportedError, match=r"1: sinabs\.ALIF adapts its threshold.*train with LIF"):
         from_torch(nn.Sequential(nn.Linear(12, 20), layers.ALIF(tau_mem=5.0, tau_adapt=5.0)), spikes(2, 10, 12))
 
 
@@ -147,8 +207,31 @@ def test_norse_loop_with_states_and_a_leaky_readout() -> None:
 
     graph = proved(Classifier(), torch.rand(30, 2, 12))
     assert graph.time_steps == 30 and graph.origin["readout"]["kind"] == "membrane"
-    with pytest.raises(UnsupportedError, match=r"0: norse\.LIFRecurrentCell"):
-        from_torch(norse.SequentialState(norse.LIFRecurrentCell(12, 8)), torch.rand(2, 12), time_steps=10)
+    with pytest.raises(UnsupportedError, match=r"0: norse\.LIFRefracCell has a refractory period"):
+        from_torch(norse.SequentialState(norse.LIFRefracCell()), torch.rand(2, 12), time_steps=10)
+
+
+def test_norse_lifted_sequences() -> None:
+    norse = framework("norse.torch")
+    torch.manual_seed(3)
+    low = norse.LIFParameters(v_th=torch.tensor(0.02))
+    layers = [norse.Lift(nn.Conv2d(1, 4, 3)), norse.LIF(low), nn.Flatten(2), norse.LIFRecurrent(144, 6, p=low)]
+    graph = proved(norse.SequentialState(*layers), spikes(20, 2, 1, 8, 8))
+    assert [e.delay for e in graph.incoming("3.recurrent")] == [1] and "3.input" in graph.nodes
+    step = [nn.Conv2d(1, 4, 3), norse.LIFCell(low), nn.Flatten(), norse.LILinearCell(144, 5)]
+    graph = proved(norse.Lift(norse.SequentialState(*step)), spikes(20, 2, 1, 8, 8))
+    assert graph.time_steps == 20 and graph.origin["readout"]["kind"] == "membrane"
+
+
+def test_rockpool_synapses_of_different_time_constants_are_refused() -> None:
+    modules = framework("rockpool.nn.modules")
+    layer = modules.LIFTorch((16, 8), tau_syn=torch.tensor([[0.002, 0.004]]))
+    with pytest.raises(
+        UnsupportedError, match=r"1: rockpool\.LIFTorch has 2 synapses a neuron with different .*one tau_syn"
+    ):
+        from_torch(nn.Sequential(nn.Linear(12, 16), layer), spikes(2, 10, 12))
+    with pytest.raises(UnsupportedError, match=r"1: rockpool\.aLIFTorch adapts"):
+        from_torch(nn.Sequential(nn.Linear(12, 8), modules.aLIFTorch(8)), spikes(2, 10, 12))
 
 
 def test_snntorch_recurrent_forms_and_conv1d() -> None:

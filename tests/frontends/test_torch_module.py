@@ -242,8 +242,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "the state 1 of a is used as a signal",
     ),
     "pooling with ceil_mode": (lambda: nn.Sequential(nn.MaxPool2d(3, ceil_mode=True), leaky()), "ceil_mode"),
-    "Alpha": (lambda: nn.Sequential(nn.Linear(12, 6), snn.Alpha(0.9, 0.8, init_hidden=True)), "1: snntorch.Alpha"),
-    "subtract at once": (lambda: nn.Sequential(nn.Linear(12, 6), leaky(reset_delay=False)), "subtracts a second time"),
+    "Alpha that subtracts": (
+        lambda: nn.Sequential(nn.Linear(12, 6), snn.Alpha(0.9, 0.8, init_hidden=True, reset_mechanism="subtract")),
+        "1: snntorch.Alpha with reset_mechanism='subtract'",
+    ),
     "inhibition": (lambda: nn.Sequential(nn.Linear(12, 6), leaky(inhibition=True)), "inhibition=True"),
     "a quantised state": (lambda: nn.Sequential(nn.Linear(12, 6), leaky(state_quant=torch.round)), "state_quant"),
     "another neuron": (lambda: nn.Sequential(nn.Linear(12, 6), snn.SLSTM(6, 6, init_hidden=True), leaky()), "SLSTM"),

@@ -109,4 +109,6 @@ def _norse(case: Case, module: nn.Module, x: torch.Tensor) -> np.ndarray:
 
 
 def _first(value: Any) -> torch.Tensor:
-    return value[0] if isinstance(value, tuple) else value
+    while isinstance(value, tuple):
+        value = value[0]
+    return value
