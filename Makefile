@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Lava lives in a folder of its own (see docs/design.md); SNNCC_LAVA points to it.
 export SNNCC_LAVA ?= $(CURDIR)/.lava
 
-.PHONY: demo test lint bench setup frameworks clean
+.PHONY: demo test lint bench zoo zoo-record results setup frameworks clean
 
 setup: $(STAMP) $(SNNCC_LAVA)
 
@@ -47,6 +47,17 @@ lint: $(STAMP)
 
 bench: setup
 	$(BIN)/python -m benchmarks.simulators
+
+# Every trained network through compile, verify and profile, on its whole test set or on the first LIMIT images.
+zoo: setup
+	$(BIN)/python -m benchmarks.zoo $(if $(LIMIT),--limit $(LIMIT))
+
+zoo-record: setup
+	$(BIN)/python -m benchmarks.zoo --record
+
+# docs/results.md from recipes, training logs and records.
+results: setup
+	$(BIN)/python -m benchmarks.zoo --table
 
 clean:
 	rm -rf $(VENV) .lava .link build dist runs .pytest_cache .hypothesis .ruff_cache .mypy_cache *.egg-info

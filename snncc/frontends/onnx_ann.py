@@ -79,7 +79,7 @@ def read_ann(path: Path) -> AnnGraph:
 
 
 @dataclass
-class _Op:
+class Op:
     """One ONNX node: its name for messages, inputs, and attributes."""
 
     name: str
@@ -119,17 +119,15 @@ class _Reader:
         entry = self._input()
         for index, held in enumerate(graph.node):
             name = held.name or (held.output[0] if held.output else "") or f"node {index}"
-            if held.domain not in ("", "ai.onnx") or held.op_type not in _READERS:
-                known = ", ".join(sorted(_READERS))
+            if held.domain not in ("", "ai.onnx") or held.op_type not in LAYER_READERS:
+                known = ", ".join(sorted(LAYER_READERS))
                 raise UnsupportedError(f"{name}: {held.op_type or 'no operator'} is not read; known are {known}")
             if name in self.shapes or not held.output or not held.output[0] or any(held.output[1:]):
                 raise UnsupportedError(f"{name}: its name is not its own, or it gives not one value but more or none")
             attributes = {a.name: helper.get_attribute_value(a) for a in held.attribute}
-            op = _Op(name, held.op_type, list(held.input), attributes)
+            op = Op(name, held.op_type, list(held.input), attributes)
             if op.kind == "Constant":
-                if "value" not in attributes:
-                    raise UnsupportedError(f"{name}: a Constant that is no tensor is not read")
-                self.arrays[held.output[0]] = tensor_array(self.where, attributes["value"])
+                self.arrays[held.output[0]] = constant_of(self.where, op)
                 continue
             self.home[held.output[0]] = self._add(op)
         if len(graph.output) != 1 or graph.output[0].name not in self.home:
@@ -147,7 +145,7 @@ class _Reader:
         self.home[entries[0].name] = entries[0].name
         return str(entries[0].name)
 
-    def _add(self, op: _Op) -> str:
+    def _add(self, op: Op) -> str:
         """Add the layer of an operator, or fold a bias into the one before; returns where its value is."""
         values = tuple(self.home[i] for i in op.inputs if i in self.home)
         unknown = [i for i in op.inputs if i and i not in self.home and i not in self.arrays]
@@ -160,12 +158,12 @@ class _Reader:
             raise UnsupportedError(f"{op.name}: {op.kind} of {len(values)} computed values has no form here")
         if any(self.shapes[v] != given for v in values):
             raise GraphError(f"{op.name}: adds the shapes {', '.join(str(self.shapes[v]) for v in values)}")
-        made = _READERS[op.kind](op, self.arrays, given)
+        made = LAYER_READERS[op.kind](op, self.arrays, given)
         self.nodes[op.name], self.sources[op.name] = made, values
         self.shapes[op.name] = given if isinstance(made, Relu) else node_shape(op.name, made, given)
         return op.name
 
-    def _bias(self, op: _Op, source: str) -> str:
+    def _bias(self, op: Op, source: str) -> str:
         """A constant added to a Dense layer or convolution that nothing else reads and that has no bias yet."""
         node = self.nodes.get(source)
         constant = next(self.arrays[i] for i in op.inputs if i in self.arrays)
@@ -181,18 +179,25 @@ class _Reader:
         return source
 
 
-def _constant(op: _Op, arrays: Mapping[str, Array], index: int, what: str) -> Array:
+def constant_of(where: str, op: Op) -> Array:
+    """The array of a Constant node."""
+    if "value" not in op.attributes:
+        raise UnsupportedError(f"{op.name}: a Constant that is no tensor is not read")
+    return tensor_array(where, op.attributes["value"])
+
+
+def _constant(op: Op, arrays: Mapping[str, Array], index: int, what: str) -> Array:
     name = op.inputs[index] if index < len(op.inputs) else ""
     if name not in arrays:
         raise UnsupportedError(f"{op.name}: its {what} is {'computed' if name else 'missing'}; it must be a constant")
     return arrays[name]
 
 
-def _bias_of(op: _Op, arrays: Mapping[str, Array]) -> Array | None:
+def _bias_of(op: Op, arrays: Mapping[str, Array]) -> Array | None:
     return _constant(op, arrays, 2, "bias").reshape(-1) if len(op.inputs) > 2 and op.inputs[2] else None
 
 
-def _pads(op: _Op, axes: int) -> tuple[int, ...]:
+def _pads(op: Op, axes: int) -> tuple[int, ...]:
     op.need("auto_pad", b"NOTSET", b"NOTSET", b"VALID")
     pads = op.whole("pads", (0,) * 2 * axes)
     if pads[:axes] != pads[axes:]:
@@ -200,7 +205,7 @@ def _pads(op: _Op, axes: int) -> tuple[int, ...]:
     return pads[:axes]
 
 
-def _conv(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _conv(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     weight, axes = _constant(op, arrays, 1, "weight"), len(given) - 1
     if axes not in (1, 2) or weight.ndim != axes + 2:
         raise UnsupportedError(
@@ -214,7 +219,7 @@ def _conv(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     return Conv2d(weight, _bias_of(op, arrays), stride, padding, dilation, groups)  # type: ignore[arg-type]
 
 
-def _gemm(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _gemm(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     for key, default in (("alpha", 1.0), ("beta", 1.0), ("transA", 0)):
         op.need(key, default)
     weight = _constant(op, arrays, 1, "weight")
@@ -223,13 +228,13 @@ def _gemm(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     return Dense(weight if op.attributes.get("transB", 0) else weight.T.copy(), _bias_of(op, arrays))
 
 
-def _batch_norm(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _batch_norm(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     op.need("training_mode", 0)
     weight, bias, mean, var = (_constant(op, arrays, i, w) for i, w in enumerate(("scale", "bias", "mean", "var"), 1))
     return BatchNorm(mean, var, weight, bias, float(np.float32(op.attributes.get("epsilon", 1e-5))))
 
 
-def _clip(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Relu:
+def _clip(op: Op, arrays: Mapping[str, Array], given: Shape) -> Relu:
     ends = [_constant(op, arrays, i, "limit") if len(op.inputs) > i and op.inputs[i] else None for i in (1, 2)]
     low, high = (None if end is None else float(end.reshape(())) for end in ends)
     low, high = op.attributes.get("min", low), op.attributes.get("max", high)  # attributes until opset 10
@@ -238,7 +243,7 @@ def _clip(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Relu:
     return Relu(high)
 
 
-def _pool(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _pool(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     if len(given) != 3:
         raise UnsupportedError(f"{op.name}: pools the shape {given}; (C, H, W) is read")
     op.need("ceil_mode", 0)
@@ -250,13 +255,13 @@ def _pool(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     return (MaxPool2d if op.kind == "MaxPool" else AvgPool2d)(kernel, stride, padding)  # type: ignore[arg-type]
 
 
-def _global_pool(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _global_pool(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     if len(given) != 3:
         raise UnsupportedError(f"{op.name}: pools the shape {given}; (C, H, W) is read")
     return AvgPool2d((given[1], given[2]), (given[1], given[2]))
 
 
-def _flatten(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
+def _flatten(op: Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     if op.kind == "Flatten":
         op.need("axis", 1)
         return Flatten()
@@ -266,7 +271,7 @@ def _flatten(op: _Op, arrays: Mapping[str, Array], given: Shape) -> Node:
     return Flatten()
 
 
-_READERS: Mapping[str, Callable[[_Op, Mapping[str, Array], Shape], Node | Relu]] = {
+LAYER_READERS: Mapping[str, Callable[[Op, Mapping[str, Array], Shape], Node | Relu]] = {
     "Conv": _conv,
     "Gemm": _gemm,
     "MatMul": _gemm,
@@ -280,5 +285,5 @@ _READERS: Mapping[str, Callable[[_Op, Mapping[str, Array], Shape], Node | Relu]]
     "Reshape": _flatten,
     **dict.fromkeys(("Add", "Dropout", "Identity", "Constant"), lambda op, arrays, given: Identity()),
 }
-ANN_OPERATORS = frozenset(_READERS)
+ANN_OPERATORS = frozenset(LAYER_READERS)
 """What a plain network is made of."""

@@ -19,8 +19,12 @@ from snncc.frontends.onnx_emit import TENSOR_TYPES
 MAX_FILE_BYTES = 2**31 - 1
 MAX_STRUCTURE_BYTES = 1 << 22
 """Of everything but tensor data: 4 MiB, which protobuf can blow up to half a GiB, and not more."""
+USUAL_FIELD_BYTES = 8
+"""A file of fields that are shorter is not counted to its end, because counting takes a microsecond a field."""
 MAX_RANK = 8
 _TENSOR_DATA = (7, 5, 9)  # ModelProto.graph → GraphProto.initializer → TensorProto.raw_data
+_TYPED_DATA = {1: "float_data", 6: "int32_data", 7: "int64_data", 11: "double_data"}
+"""Where small tensors of these types may lie instead of in raw_data; it counts as structure."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -71,7 +75,7 @@ def structure_bytes(data: bytes) -> int:
     while levels:
         start, end, level = levels.pop()
         for number, first, last in _fields(view, start, end):
-            budget -= 2
+            budget -= USUAL_FIELD_BYTES
             if budget < 0:
                 return len(data)
             if number != _TENSOR_DATA[level]:
@@ -84,7 +88,8 @@ def structure_bytes(data: bytes) -> int:
 
 
 def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(field number, start, end) of the length-delimited fields in data[at:end]; stops where the format is broken."""
+    """(field number, start, end) of the fields in data[at:end], where end is start unless a length is given; stops where
+    the format is broken."""
     while at < end:
         key, at = _varint(data, at, end)
         wire = key & 7
@@ -96,8 +101,10 @@ def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int
             at += length
         elif wire == _VARINT:
             _, at = _varint(data, at, end)
+            yield key >> 3, at, at
         elif wire in (_FIXED32, _FIXED64):
             at += 4 if wire == _FIXED32 else 8
+            yield key >> 3, at, at
         else:
             return
 
@@ -130,7 +137,7 @@ def initializer_arrays(where: str, model: Any) -> dict[str, np.ndarray]:
 
 
 def tensor_array(where: str, held: Any) -> np.ndarray:
-    """One TensorProto with raw data, bit for bit; errors as :func:`initializer_arrays`."""
+    """One TensorProto, bit for bit; errors as :func:`initializer_arrays`."""
     name = held.name[:60]
     if held.data_location or held.external_data:
         raise InputError(f"{where}: {name!r} lies outside of the file; save the model with its weights inside")
@@ -141,6 +148,9 @@ def tensor_array(where: str, held: Any) -> np.ndarray:
     shape = tuple(held.dims)
     if len(shape) > MAX_RANK or any(size < 0 for size in shape):
         raise InputError(f"{where}: {name!r} has the shape {shape[:9]}; up to {MAX_RANK} sizes of 0 or more are read")
+    typed = getattr(held, _TYPED_DATA.get(held.data_type, ""), None)
+    if typed and not held.raw_data and len(typed) == prod(shape):
+        return np.array(typed, dtype.newbyteorder("=")).reshape(shape)
     if prod(shape) * dtype.itemsize != len(held.raw_data):
         raise InputError(
             f"{where}: {name!r} has shape {shape} of {dtype}, but {len(held.raw_data):,} bytes of raw data"

@@ -1,4 +1,5 @@
-"""Reads ONNX files: the form that :mod:`onnx_export` writes, exactly, and refuses all others by what they lack.
+"""Reads ONNX files: the form that :mod:`onnx_export` writes, exactly; one step of a spiking network
+(:mod:`onnx_step`); and refuses all others by what they lack.
 
 A file of snncc carries its Graph as metadata. It is believed only if exporting that Graph again gives the very network
 in the file, node for node and weight for weight: so what onnxruntime runs and what is imported are one network.
@@ -17,6 +18,7 @@ from snncc.frontends.onnx_ann import ANN_OPERATORS
 from snncc.frontends.onnx_export import build_model
 from snncc.frontends.onnx_file import initializer_arrays, read_model
 from snncc.frontends.onnx_metadata import KEY, decode
+from snncc.frontends.onnx_step import is_step, read_step
 from snncc.frontends.semantics import (
     DIALECT_OPTIONS,
     collect,
@@ -42,13 +44,17 @@ def read_onnx(path: Path, options: Mapping[str, str]) -> Graph:
     path = Path(path)
     model = read_model(path)
     texts = [p.value for p in model.metadata_props if p.key == KEY]
-    if len(texts) != 1:
+    if len(texts) != 1 and not (_may_be_step(model) and is_step(model)):
         raise _foreign(path, model)
-    graph = _exported(path, model, texts[0])
     semantics = collect(path, options)
     for key in ("dialect", *DIALECT_OPTIONS):
         if key in semantics.values:
-            raise InputError(f"{path.name}: {key} belongs to NIR; an ONNX file of snncc carries its own semantics")
+            raise InputError(f"{path.name}: {key} belongs to NIR; an ONNX file carries its own semantics")
+    if len(texts) != 1:
+        return read_step(path.name, model, semantics)
+    if "states" in semantics.values:
+        raise InputError(f"{path.name}: states belongs to a single step; this file of snncc holds the whole network")
+    graph = _exported(path, model, texts[0])
     source, sink = graph.nodes[graph.input], graph.nodes[graph.output]
     assert isinstance(source, Input) and isinstance(sink, Output)
     steps, steps_from = settled_time_steps(path.name, semantics, graph.time_steps)
@@ -102,16 +108,21 @@ def _foreign(path: Path, model: Any) -> UnsupportedError:
     for name, kind in nodes:
         if kind in FIRING_OPERATORS:
             return UnsupportedError(
-                f"{start}It looks like one step of a spiking network (node {name}, {kind}); which outputs are states, when "
-                "they reset and how many steps run is not in the file: export NIR, or a zoo checkpoint"
+                f"{start}It looks like one step of a spiking network (node {name}, {kind}), but its states do not come in: "
+                "export the step with its states as inputs and outputs"
             )
     if kinds <= ANN_OPERATORS:
         return UnsupportedError(
             f"{start}It is an ANN ({', '.join(sorted(kinds))}) without spiking neurons, "
-            "which the command line cannot convert yet (snncc.frontends.onnx_ann.read_ann reads its layers)"
+            "which snncc convert makes spike"
         )
     name, kind = next((n, k) for n, k in nodes if k not in ANN_OPERATORS)
     return UnsupportedError(f"{start}Its node {name} is a {kind}, which is no layer that snncc knows")
+
+
+def _may_be_step(model: Any) -> bool:
+    """Whether nothing in the model is a loop."""
+    return not any(node.op_type in LOOP_OPERATORS for node in model.graph.node)
 
 
 def _nodes(model: Any) -> Iterator[tuple[str, str]]:
@@ -127,7 +138,7 @@ FRONTEND = Frontend(
     suffixes=SUFFIXES,
     sniff=lambda path, head: path.suffix.lower() in SUFFIXES,
     read=read_onnx,
-    description="ONNX models that snncc export wrote (.onnx)",
+    description="ONNX models that snncc export wrote, or one step of a spiking network (.onnx)",
 )
 
 __all__ = ["FRONTEND", "read_onnx"]
