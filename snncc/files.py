@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import shutil
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from snncc.errors import InputError
 
 MAX_ARCHIVE_BYTES = 4 * 2**30
-"""An archive that unpacks to more is refused before anything is allocated."""
+"""Of an archive of our own making, unpacked."""
+MAX_UNPACKED_BYTES = 1 << 29
+MAX_RATIO = 16
+"""Of an archive that unpacks to over :data:`MAX_UNPACKED_BYTES`: far from a bomb's 1,000."""
+MAX_DIRECTORY_BYTES = 1 << 22
+"""Of a ZIP archive; an entry takes 46 bytes or more there, and several hundred in memory."""
 _REPLACE_ATTEMPTS = 20
 
 
@@ -93,17 +101,33 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(file, np.asarray(arrays[name], order="C"), allow_pickle=False)
 
 
-def load_arrays(path: Path, limit: int = MAX_ARCHIVE_BYTES) -> dict[str, np.ndarray]:
+def check_directory(where: str, stream: IO[bytes]) -> None:
+    """Raise :class:`InputError` where a ZIP archive's directory is too large to be read. The end record lies in the last
+    64 KiB and declares the directory's size, in ZIP64 a record before it does (PKWARE APPNOTE 4.3.14 to 4.3.16)."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - (1 << 16) - 22 - 76))
+    tail = stream.read()
+    stream.seek(0)
+    declared = [0]
+    for mark, form, place in ((b"PK\x05\x06", "<I", 12), (b"PK\x06\x06", "<Q", 40)):
+        at = tail.rfind(mark)
+        if at >= 0 and at + place + struct.calcsize(form) <= len(tail):
+            declared.append(struct.unpack_from(form, tail, at + place)[0])
+    found = max(n for n in declared if n != 0xFFFFFFFF)
+    if found > MAX_DIRECTORY_BYTES:
+        raise InputError(f"{where}: its directory has {found:,} bytes; the limit is {MAX_DIRECTORY_BYTES:,}")
+
+
+def load_arrays(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz``. Raises :class:`InputError` where it is missing, damaged, holds Python objects, or
-    unpacks to more than ``limit`` bytes; sizes are checked before anything is allocated."""
+    unpacks to more than ``limit`` bytes (None: :data:`MAX_UNPACKED_BYTES`, or :data:`MAX_RATIO` times the file if that is
+    more); its directory and its sizes are checked before anything is allocated."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-            if total > limit:
-                raise InputError(f"{path}: unpacks to {total:,} bytes; the limit is {limit:,}")
-            return {
-                entry.filename.removesuffix(".npy"): _read_array(path, archive, entry) for entry in archive.infolist()
-            }
+        with path.open("rb") as stream:
+            check_directory(str(path), stream)
+            limit = max(MAX_UNPACKED_BYTES, MAX_RATIO * path.stat().st_size) if limit is None else limit
+            with zipfile.ZipFile(stream) as archive:
+                return _read_arrays(path, archive, limit)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
@@ -112,6 +136,13 @@ def load_arrays(path: Path, limit: int = MAX_ARCHIVE_BYTES) -> dict[str, np.ndar
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is damaged ({error})") from error
+
+
+def _read_arrays(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, np.ndarray]:
+    total = sum(entry.file_size for entry in archive.infolist())
+    if total > limit:
+        raise InputError(f"{path}: unpacks to {total:,} bytes; the limit is {limit:,}")
+    return {entry.filename.removesuffix(".npy"): _read_array(path, archive, entry) for entry in archive.infolist()}
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:

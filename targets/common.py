@@ -14,10 +14,12 @@ def float_passes(options: CompileOptions) -> tuple[Pass, ...]:
     from snncc.passes.fold_spike_values import FoldSpikeValues
     from snncc.passes.integrate_readout import IntegrateReadout
     from snncc.passes.merge_synapses import MergeSynapses
+    from snncc.passes.relay_max_pooling import RelayMaxPooling
     from snncc.passes.remove_identities import RemoveIdentities
 
     return (
         RemoveIdentities(),
+        RelayMaxPooling(),
         FoldBatchNorm(),
         FoldPooling(),
         FoldSpikeValues(),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snncc import files
 from snncc.errors import InputError
-from snncc.files import folder_written_beside, written_beside
+from snncc.files import folder_written_beside, load_arrays, written_beside
 
 
 def _write(folder: Path, text: str) -> None:
@@ -80,3 +83,29 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     with written_beside(tmp_path / "link") as beside:
         beside.write_text("new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
+
+
+def test_an_archive_of_zeros_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 MiB in 8 KB; the limit that holds at 512 MiB is lowered, to keep the test light."""
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(1 << 23, np.uint8))
+    assert load_arrays(tmp_path / "a.npz")["x"].size == 1 << 23
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 1 << 20)
+    with pytest.raises(InputError, match="unpacks to 8,388,736 bytes; the limit is 1,048,576"):
+        load_arrays(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=np.zeros(1 << 21, np.uint8))  # in proportion to the file
+    assert load_arrays(tmp_path / "b.npz")["x"].size == 1 << 21
+
+
+def test_a_directory_of_a_hundred_thousand_entries_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x.npy", b"")
+    one = buffer.getvalue()
+    start, end = one.index(b"PK\x01\x02"), one.index(b"PK\x05\x06")
+    directory = one[start:end] * 100_000
+    tail = bytearray(one[end:])
+    tail[12:16] = len(directory).to_bytes(4, "little")
+    (tmp_path / "a.npz").write_bytes(one[:start] + directory + tail)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(InputError, match="directory has 5,100,000 bytes; the limit is 4,194,304"):
+        load_arrays(tmp_path / "a.npz")

@@ -7,27 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from snncc.data.archives import check_directory
 from snncc.errors import InputError
-from snncc.files import load_arrays
+from snncc.files import MAX_UNPACKED_BYTES, load_arrays
 
 INPUT_KEYS = ("x", "inputs")
 BLOCK = 1 << 20  # elements checked at a time
 LABEL_KEYS = ("y", "labels")
-MAX_UNPACKED_BYTES = 1 << 29
-MAX_RATIO = 16  # of an archive above that size: far from a bomb's 1,000
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs (N, …) as integers and labels (N,) int64 or None. Raises :class:`InputError`."""
-    arrays = _load(path)
+    arrays = load_arrays(path)
     found = _first(arrays, INPUT_KEYS)
     if found is None:
         events = next((key for key, array in arrays.items() if array.dtype.names), None)
         hint = f"; {events} looks like events: say {path}?sensor=WIDTHxHEIGHT" if events else ""
-        raise InputError(
-            f"{path}: holds {', '.join(arrays) or 'nothing'}; an array named {' or '.join(INPUT_KEYS)} is needed{hint}"
-        )
+        raise InputError(f"{path}: holds {_names(arrays)}; an array named {' or '.join(INPUT_KEYS)} is needed{hint}")
     inputs = _whole_numbers(path, found)
     if inputs.ndim < 2 or inputs.size == 0:
         raise InputError(f"{path}: x has shape {inputs.shape}; at least one sample on a first axis is needed")
@@ -48,25 +43,11 @@ def labels_of(path: Path, arrays: Mapping[str, np.ndarray], samples: int) -> np.
 
 def read_structured(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(structured arrays, other arrays) of an ``.npy`` or ``.npz`` by name, in the file's order. Raises :class:`InputError`."""
-    arrays = _read_npy(path) if path.suffix == ".npy" else _load(path)
+    arrays = _read_npy(path) if path.suffix == ".npy" else load_arrays(path)
     structured = {key: array for key, array in arrays.items() if array.dtype.names}
     if not structured:
-        raise InputError(
-            f"{path}: holds no structured array with fields x, y, t, p (it has {', '.join(arrays) or 'nothing'})"
-        )
+        raise InputError(f"{path}: holds no structured array with fields x, y, t, p (it has {_names(arrays)})")
     return structured, {key: array for key, array in arrays.items() if not array.dtype.names}
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz`` whose directory and unpacked size are in proportion."""
-    try:
-        with path.open("rb") as stream:
-            check_directory(str(path), stream)
-        size = path.stat().st_size
-    except OSError as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {what}") from error
-    return load_arrays(path, max(MAX_UNPACKED_BYTES, MAX_RATIO * size))
 
 
 def _read_npy(path: Path) -> dict[str, np.ndarray]:
@@ -81,6 +62,10 @@ def _read_npy(path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # whatever a damaged header provokes
         raise InputError(f"{path}: is no intact .npy file of plain values ({str(error)[:200]})") from error
+
+
+def _names(arrays: Mapping[str, np.ndarray]) -> str:
+    return ", ".join(name[:80] for name in list(arrays)[:6]) or "nothing"
 
 
 def _first(arrays: Mapping[str, np.ndarray], keys: tuple[str, ...]) -> np.ndarray | None:

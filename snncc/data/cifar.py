@@ -130,7 +130,8 @@ def _sprite_test(folder: Path) -> tuple[Batch, str]:
     arrays = load_arrays(path, MAX_SUBSET_BYTES)
     images, labels = arrays.get("x_nchw_uint8"), arrays.get("y")
     if images is None or labels is None or images.dtype != np.uint8 or images.shape[1:] != SHAPE or not len(images):
-        raise InputError(f"{path}: has {', '.join(arrays)}; x_nchw_uint8 (N, 3, 32, 32) uint8 and y (N,) are needed")
+        found = ", ".join(name[:80] for name in list(arrays)[:6])
+        raise InputError(f"{path}: has {found}; x_nchw_uint8 (N, 3, 32, 32) uint8 and y (N,) are needed")
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(
             f"{path}: y is {labels.dtype} of shape {labels.shape}; whole numbers ({len(images)},) are needed"

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from snncc.data.archives import check_directory
-from snncc.errors import GraphError, InputError
+from snncc.errors import GraphError, InputError, UnsupportedError
+from snncc.files import check_directory
 from snncc.frontends.base import Frontend
 from snncc.frontends.description import graph_of
 from snncc.ir.graph import Graph
@@ -48,6 +48,17 @@ def read_checkpoint(path: Path, options: Mapping[str, str] | None = None) -> Gra
 
 def zoo_graph(path: Path, content: Any) -> Graph:
     """The Graph of what :func:`load_plain` gave for a zoo checkpoint; raises as :func:`read_checkpoint`."""
+    description, arrays = zoo_parts(path, content)
+    origin = {"format": "zoo checkpoint", "file": path.name, "training": content.get("training", {})}
+    try:
+        return graph_of(description, arrays, origin)
+    except (InputError, GraphError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def zoo_parts(path: Path, content: Any) -> tuple[Mapping[str, Any], dict[str, np.ndarray]]:
+    """(description, arrays) of what :func:`load_plain` gave for a zoo checkpoint: plain data of bounded size and float
+    arrays, but not yet a network that makes sense. Raises :class:`InputError`."""
     _check_format(path, content)
     try:
         for part in ("network", "training"):
@@ -56,9 +67,8 @@ def zoo_graph(path: Path, content: Any) -> Graph:
         arrays = _arrays(content.get("state_dict"))
         if not isinstance(content.get("network"), Mapping):
             raise InputError("has no architecture ('network')")
-        origin = {"format": "zoo checkpoint", "file": path.name, "training": content.get("training", {})}
-        return graph_of(content["network"], arrays, origin)
-    except (InputError, GraphError) as error:
+        return content["network"], arrays
+    except InputError as error:
         raise type(error)(f"{path}: {error}") from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.errors import InputError
+from snncc.errors import InputError, UnsupportedError
 from snncc.frontends.fields import Fields, Tensors, shown
 from snncc.ir.dynamics import VALUE_FIELDS, Dynamics, check_dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
@@ -23,6 +23,7 @@ from snncc.ir.nodes import (
     Conv1d,
     Conv2d,
     Dense,
+    Encoder,
     Flatten,
     Identity,
     Input,
@@ -44,6 +45,8 @@ MAX_TIME_STEPS = 1_000_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _COMMON = ("name", "kind", "inputs")
 _TRAINING_ONLY = "surrogate"
+ACTIVATIONS = ("relu", "clip", "qcfs")
+"""Kinds of layer of a network without spikes, which a conversion turns into neurons."""
 
 
 def graph_of(description: Mapping[str, Any], arrays: Mapping[str, Array], origin: Mapping[str, Any]) -> Graph:
@@ -61,6 +64,10 @@ def graph_of(description: Mapping[str, Any], arrays: Mapping[str, Array], origin
             raise InputError(f"{name}: there are two layers of this name; every layer needs its own")
         sources = _sources(layer, before)
         kind = layer.text("kind")
+        if kind in ACTIVATIONS:
+            raise UnsupportedError(
+                f"{name}: is a {kind} activation of a network without spikes; make it spike first: snncc convert"
+            )
         if kind not in _KINDS:
             raise InputError(f"{name}: {kind[:40]!r} is no known kind of layer; known are {', '.join(_KINDS)}")
         nodes[name] = _KINDS[kind](name, layer, tensors)
@@ -89,7 +96,7 @@ def parse_dynamics(name: str, fields: Mapping[str, Any]) -> Dynamics:
             values[key] = _value(part, key, value, optional=known[key].default is None)
         elif key == "levels":
             values[key] = part.integer(key, 1)
-        elif key in ("signed", "fires"):
+        elif key in ("signed", "fires", "reset_current"):
             values[key] = part.flag(key)
         else:
             values[key] = part.text(key)
@@ -140,11 +147,18 @@ def _sources(layer: Fields, before: str) -> list[str]:
 
 
 def _input(part: Fields) -> Input:
-    part.only("shape", "encoding", "scale", "low", "high")
+    part.only("shape", "encoding", "scale", "low", "high", "encoder")
     low, high = part.get("low"), part.get("high")
     if type(low) is not int or type(high) is not int or max(abs(low), abs(high)) >= 1 << 31:
         raise InputError(f"{INPUT}: the range {shown(low)}..{shown(high)} must be two 32-bit whole numbers")
-    return Input(part.integers("shape", 1), part.text("encoding"), part.number("scale"), low, high)
+    encoder = None if part.values.get("encoder") is None else _encoder(part.part("encoder"))
+    return Input(part.integers("shape", 1), part.text("encoding"), part.number("scale"), low, high, encoder)
+
+
+def _encoder(part: Fields) -> Encoder:
+    part.only("kind", "gain", "offset", "scale", "signed", "seed")
+    gain, offset = (part.numbers(key) if isinstance(part.get(key), list) else part.number(key) for key in ("gain", "offset"))
+    return Encoder(part.text("kind"), gain, offset, part.number("scale"), part.flag("signed"), part.integer("seed"))
 
 
 def _output(part: Fields) -> Output:
@@ -230,7 +244,7 @@ _KINDS: dict[str, Callable[[str, Fields, Tensors], Node]] = {
     "sum_pool2d": _pool(SumPool2d),
     "max_pool2d": _pool(MaxPool2d),
     "flatten": _plain(Flatten),
-    "dropout": _plain(Identity, "probability"),
+    "dropout": _plain(Identity, "probability", "fixed"),
     "identity": _plain(Identity),
     "scale": _scale,
     "neuron": _neuron,

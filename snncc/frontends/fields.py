@@ -64,6 +64,12 @@ class Fields:
             raise self._wrong(key, f"a list of whole numbers of {least} or more")
         return tuple(value)
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        value = self.get(key)
+        if not isinstance(value, list | tuple) or not all(type(v) in (int, float) for v in value):
+            raise self._wrong(key, "a list of numbers")
+        return tuple(float(v) for v in value)
+
     def part(self, key: str) -> Fields:
         value = self.get(key)
         if not isinstance(value, Mapping):

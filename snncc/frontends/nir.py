@@ -53,6 +53,8 @@ def read_nir(path: Path, options: Mapping[str, str]) -> Graph:
     path = Path(path)
     strict = yes(path.name, "strict", options.get("strict", "no"))
     semantics = collect(path, {key: value for key, value in options.items() if key != "strict"})
+    if "states" in semantics.values:
+        raise InputError(f"{path.name}: states belongs to ONNX; a NIR file says what its neurons are")
     file = read_container(path)
     if file.metadata is not None and "dialect" not in semantics.values:
         return _from_metadata(path, file, semantics)

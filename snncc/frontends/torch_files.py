@@ -48,7 +48,7 @@ OPTIONS: Mapping[str, str] = {
     "example_shape": "shape of what forward takes, with its batch and time axes, where that is not (1, *input_shape)",
     "weights_key": "which entry of a training checkpoint holds the weights",
     "unsafe_load": "yes: load pickled Python objects, which can run anything",
-} | {key: text for key, text in SEMANTIC_OPTIONS.items() if key not in ("dialect", *DIALECT_OPTIONS)}
+} | {key: text for key, text in SEMANTIC_OPTIONS.items() if key not in ("dialect", "states", *DIALECT_OPTIONS)}
 OWN = ("arch", "input_shape", "example_shape", "weights_key", "unsafe_load")
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "net_state_dict", "model", "net", "network", "weights")
 MAX_INPUT_ELEMENTS = 1 << 24
