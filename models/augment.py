@@ -1,4 +1,4 @@
-"""Random small movements of training images: shifts, turns and zooms."""
+"""Random small changes of training images: mirror images, shifts, turns, zooms and a blanked square."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from snncc.models.recipes import Training
 
 
 def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
-    """Each image of ``images`` (N, C, H, W), float, moved on its own; what comes in at the border is 0."""
+    """Each image of ``images`` (N, C, H, W), float, changed on its own; what comes in at the border is 0."""
+    if how.flip:
+        mirrored = torch.rand(len(images), generator=generator) < 0.5
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
     if how.rotation_degrees or how.zoom:
-        return _warp(images, how, generator)
-    return _shift(images, how.shift_pixels, generator) if how.shift_pixels else images
+        images = _warp(images, how, generator)
+    elif how.shift_pixels:
+        images = _shift(images, how.shift_pixels, generator)
+    return _cut_out(images, how.cutout_pixels, generator) if how.cutout_pixels else images
 
 
 def _shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
@@ -41,3 +46,15 @@ def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     affine = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)
+
+
+def _cut_out(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A square of ``size`` pixels somewhere in each image is 0 (DeVries and Taylor 2017)."""
+    count, _, height, width = images.shape
+
+    def hidden(length: int) -> Tensor:
+        offset = torch.arange(length) - torch.randint(0, length, (count, 1), generator=generator)
+        return (offset >= -(size // 2)) & (offset < size - size // 2)
+
+    square = hidden(height)[:, :, None] & hidden(width)[:, None, :]
+    return images.masked_fill(square[:, None], 0.0)

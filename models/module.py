@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from snncc.errors import GraphError
 from snncc.frontends.description import parse_dynamics
+from snncc.ir.dynamics import Dynamics
+from snncc.models.activations import Bounded, Clip, Qcfs
+from snncc.models.leak_aware import LeakAwareNeuron
 from snncc.models.networks import Description
 from snncc.models.neurons import SpikingNeuron, Surrogate
+from snncc.models.representation import RepresentationNeuron, representation_scores, trains_on_representations
 
 INPUT = "input"
 
@@ -32,6 +36,17 @@ class SumPool2d(nn.AvgPool2d):
         return super().forward(input) * (size[0] * size[1] if isinstance(size, tuple) else size * size)
 
 
+class FixedDropout(nn.Module):
+    """Dropout of (T, N, …) with one mask for all steps of a sample (Lee et al. 2020)."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * nn.functional.dropout(torch.ones_like(x[:1]), self.probability, self.training)
+
+
 class Scale(nn.Module):
     """Times a fixed factor, a number or a list that broadcasts to the shape."""
 
@@ -45,7 +60,19 @@ class Scale(nn.Module):
 
 def _neuron(layer: Mapping[str, Any]) -> SpikingNeuron:
     fields = {key: value for key, value in layer.items() if key not in ("name", "kind", "inputs", "surrogate")}
-    return SpikingNeuron(parse_dynamics(layer["name"], fields), Surrogate(**layer.get("surrogate", {})))
+    options = dict(layer.get("surrogate", {}))
+    make = NEURONS.get(options.pop("method", "surrogate"))
+    if make is None:
+        raise GraphError(f"{layer['name']}: the surrogate's method must be one of {', '.join(NEURONS)}")
+    return make(parse_dynamics(layer["name"], fields), options)
+
+
+NEURONS: dict[str, Callable[[Dynamics, dict[str, Any]], SpikingNeuron]] = {
+    "surrogate": lambda dynamics, options: SpikingNeuron(dynamics, Surrogate(**options)),
+    "dsr": lambda dynamics, options: RepresentationNeuron(dynamics, **options),
+    "leak_aware": lambda dynamics, options: LeakAwareNeuron(dynamics, **options),
+}
+"""How a neuron layer is differentiated ("method" in its "surrogate"): the module from its dynamics and its options."""
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
@@ -63,9 +90,12 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "sum_pool2d": lambda p: SumPool2d(tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"])),
     "max_pool2d": lambda p: nn.MaxPool2d(tuple(p["kernel"]), tuple(p["stride"]), tuple(p["padding"])),
     "flatten": lambda p: nn.Flatten(),
-    "dropout": lambda p: nn.Dropout(p["probability"]),
+    "dropout": lambda p: FixedDropout(p["probability"]) if p.get("fixed") else nn.Dropout(p["probability"]),
     "identity": lambda p: nn.Identity(),
     "scale": lambda p: Scale(p["factor"]),
+    "relu": lambda p: nn.ReLU(),
+    "clip": lambda p: Clip(p["name"], p["bound"]),
+    "qcfs": lambda p: Qcfs(p["name"], p["bound"], p["levels"]),
     "neuron": _neuron,
 }  # fmt: skip
 
@@ -101,12 +131,15 @@ class SpikingNetwork(nn.Module):
             self.inputs[name] = sources
             before = name
         self.last = before
+        self.on_representations = trains_on_representations(self)
         ends_in_neuron = isinstance(self.get_submodule(before), SpikingNeuron)
         if description["output"]["readout"] == "summed_current" and ends_in_neuron:
             raise GraphError(f"{before}: summed_current sums what a layer without neurons gives; read the membrane")
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, classes) of integer inputs ``x``: (N, …) when static, else (T, N, …)."""
+        if self.training and self.on_representations:
+            return representation_scores(self, x)
         return self.scores(self.record(x)[self.last])
 
     def record(self, x: Tensor) -> dict[str, Tensor]:
@@ -131,6 +164,14 @@ class SpikingNetwork(nn.Module):
             return torch.tensordot(weights, recording, 1)
         return recording.sum(0)
 
+    def deployed(self) -> tuple[Description, dict[str, Tensor]]:
+        """What a checkpoint stores: the description with the learned constants of neurons and activations in it as numbers,
+        and the state_dict without them."""
+        learned = {name: m.learned() for name, m in self.named_children() if isinstance(m, SpikingNeuron | Bounded)}
+        layers = [layer | learned.get(layer["name"], {}) for layer in self.description["layers"]]
+        state = {k: v for k, v in self.state_dict().items() if k.partition(".")[0] not in learned}
+        return self.description | {"layers": layers}, state
+
     @property
     def dtype(self) -> torch.dtype:
         """Type the network computes in: that of its parameters."""
@@ -139,9 +180,11 @@ class SpikingNetwork(nn.Module):
     def _run_layer(self, name: str, x: Tensor) -> Tensor:
         module = self.get_submodule(name)
         if isinstance(module, SpikingNeuron):
-            recording = module(x, self.time_steps)
+            recording = module(x.to(self.dtype), self.time_steps)  # membranes stay in full precision under autocast
             d = module.dynamics
             if not d.fires or (isinstance(d.spike_value, int | float) and d.spike_value == 1):
                 return recording
             return recording * torch.as_tensor(d.spike_value, dtype=x.dtype, device=x.device)
+        if isinstance(module, FixedDropout):
+            return module(x)
         return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

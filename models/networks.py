@@ -16,7 +16,7 @@ weights keep them in the state_dict under the layer's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from snncc.errors import GraphError
@@ -28,7 +28,9 @@ BATCH_NORM_EPS = 1e-5
 PIXEL_SCALE = 1 / 255
 READOUT_NEURON = {"fires": False, "membrane_decay": 1.0}
 
-_PART = re.compile(r"(?:(?P<channels>\d+)C(?P<kernel>\d+)|P(?P<pool>\d+)|(?P<features>\d+))")
+_PART = re.compile(
+    r"(?:(?P<times>\d+)\*)?(?:(?P<channels>\d+)C(?P<kernel>\d+)(?:/(?P<shrink>\d+))?|P(?P<pool>\d+)|(?P<features>\d+))"
+)
 
 
 def convolutional(
@@ -40,21 +42,26 @@ def convolutional(
     padding: int = 0,
     dropout: float = 0.0,
     surrogate: Mapping[str, Any] | None = None,
+    batch_norm: bool = True,
 ) -> Description:
     """A feed-forward spiking network from the papers' short notation, such as ``15C5-P2-40C5-P2-300-10``.
 
-    ``15C5``: 15 channels of 5×5 convolution, batch norm, neuron; ``P2``: 2×2 average pooling of the spikes; ``300``:
-    dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron that sums its
-    input and never fires, whose membrane after the last step is the answer.
+    ``15C5``: 15 channels of 5×5 convolution, batch norm, neuron; ``15C5/2``: its current is averaged over 2×2 before batch
+    norm and neuron, which leaves a quarter of the neurons; ``6*15C5``: six of them; ``P2``: 2×2 average pooling of the
+    spikes; ``300``: dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron
+    that sums its input and never fires, whose membrane after the last step is the answer. Without ``batch_norm`` every
+    layer has a bias in its place. ``neuron`` may instead be an activation ("kind": "clip", "bound": 4.0): see
+    :mod:`snncc.models.activations`.
     """
     parts = layers.split("-")
-    made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout)
+    made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout, batch_norm)
     for position, part in enumerate(parts, start=1):
         match = _PART.fullmatch(part)
         if match is None:
             raise GraphError(f"{name}: {part!r} in {layers!r} is no layer; write 15C5, P2 or 300, joined by '-'")
         if match["channels"]:
-            made.convolution(int(match["channels"]), int(match["kernel"]))
+            for _ in range(int(match["times"] or 1)):
+                made.convolution(int(match["channels"]), int(match["kernel"]), int(match["shrink"] or 1))
         elif match["pool"]:
             made.pool(int(match["pool"]))
         elif position < len(parts):
@@ -73,8 +80,11 @@ def convolutional(
 class _Builder:
     """Collects layers and keeps track of the shape (C, H, W) or (N,)."""
 
-    def __init__(self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float) -> None:
+    def __init__(
+        self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float, batch_norm: bool
+    ) -> None:
         self.neuron_fields, self.surrogate, self.padding, self.dropout = neuron, surrogate, padding, dropout
+        self.batch_norm = batch_norm
         self.shape = shape
         self.layers: list[Layer] = []
 
@@ -82,14 +92,16 @@ class _Builder:
         number = 1 + sum(layer["name"].rstrip("0123456789") == stem for layer in self.layers)
         self.layers.append({"name": f"{stem}{number}", "kind": kind, **parameters})
 
-    def convolution(self, channels: int, kernel: int) -> None:
+    def convolution(self, channels: int, kernel: int, shrink: int) -> None:
         before, height, width = self.shape
         self.add(
             "conv", "conv2d", in_channels=before, out_channels=channels, kernel=[kernel, kernel], stride=[1, 1],
-            padding=[self.padding, self.padding], dilation=[1, 1], groups=1, bias=False,
+            padding=[self.padding, self.padding], dilation=[1, 1], groups=1, bias=not self.batch_norm,
         )  # fmt: skip
         grown = 2 * self.padding - kernel + 1
         self.shape = (channels, height + grown, width + grown)
+        if shrink > 1:
+            self.pool(shrink)
         self.fire()
 
     def pool(self, size: int) -> None:
@@ -101,7 +113,7 @@ class _Builder:
         self.flatten()
         if self.dropout:
             self.add("drop", "dropout", probability=self.dropout)
-        self.add("fc", "dense", in_features=self.shape[0], out_features=features, bias=False)
+        self.add("fc", "dense", in_features=self.shape[0], out_features=features, bias=not self.batch_norm)
         self.shape = (features,)
         self.fire()
 
@@ -118,6 +130,36 @@ class _Builder:
             self.shape = (channels * height * width,)
 
     def fire(self) -> None:
-        self.add("bn", "batch_norm", channels=self.shape[0], eps=BATCH_NORM_EPS)
+        if self.batch_norm:
+            self.add("bn", "batch_norm", channels=self.shape[0], eps=BATCH_NORM_EPS)
         surrogate = {"surrogate": self.surrogate} if self.surrogate else {}
-        self.add("lif", "neuron", **self.neuron_fields, **surrogate)
+        kind = self.neuron_fields.get("kind", "neuron")
+        fields = {key: value for key, value in self.neuron_fields.items() if key != "kind"}
+        self.add("lif" if kind == "neuron" else "act", kind, **fields, **surrogate)
+
+
+def _residual(name: str, **arguments: Any) -> Description:
+    from snncc.models.residual import residual
+
+    return residual(name, **arguments)
+
+
+def _spike_based(name: str, **arguments: Any) -> Description:
+    from snncc.models.spike_based import spike_based
+
+    return spike_based(name, **arguments)
+
+
+FAMILIES: Mapping[str, Callable[..., Description]] = {
+    "convolutional": convolutional, "residual": _residual, "spike_based": _spike_based,
+}  # fmt: skip
+
+
+def describe(name: str, fields: Mapping[str, Any]) -> Description:
+    """The description of network ``name`` of a recipe: ``fields`` are the arguments of its "family" (convolutional).
+    Raises :class:`GraphError` for an unknown family, TypeError where the arguments do not fit it."""
+    arguments = dict(fields)
+    family = arguments.pop("family", "convolutional")
+    if family not in FAMILIES:
+        raise GraphError(f"{name}: {family!r} is no family of networks; known are {', '.join(FAMILIES)}")
+    return FAMILIES[family](name, **arguments)

@@ -1,37 +1,48 @@
 """Training of a recipe: one seed, one result. The checkpoint is the network after the last epoch.
 
 Nothing is chosen by test accuracy: it is measured after every epoch for the log, and the last epoch's network is kept
-whatever it says. The same seed gives the same weights on the same machine with the same number of threads.
+whatever it says. The same seed gives the same weights on the same machine with the same number of threads, also where
+the training was killed and resumed.
 """
 
 from __future__ import annotations
 
 import csv
-import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snncc.data import load
 from snncc.errors import InputError
 from snncc.files import written_beside
 from snncc.models.augment import move
 from snncc.models.checkpoint import write_checkpoint
+from snncc.models.diagnose import LayerHealth, diagnose
+from snncc.models.encode import drawn, fixed
+from snncc.models.initialise import initialise
 from snncc.models.module import SpikingNetwork
+from snncc.models.optimisers import loss_of, optimiser_of
 from snncc.models.recipes import Recipe, Training
+from snncc.models.resume import Session, resume, save, state_path
 
 Progress = Callable[[int, int, int, float, float], None]
 EVALUATION_BATCH = 500
+INITIAL_SAMPLES = 256
+"""Of the training set, on which data-dependent initialisations look."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the training log; losses in nats, accuracies in 0..1, after ``epoch`` passes over the data."""
+    """One line of the training log; losses in nats, accuracies in 0..1, after ``epoch`` passes over the data.
+
+    ``test_accuracy`` is taken in the training's precision; of the last epoch in float32, as the checkpoint's.
+    """
 
     epoch: int
     learning_rate: float
@@ -58,14 +69,23 @@ def train(
     data: str | None = None,
     epochs: int | None = None,
     limit: int | None = None,
+    device: str = "cpu",
+    compiled: bool = False,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train ``recipe`` and write ``out`` (a checkpoint) and, beside it, the log with suffix ``.csv``.
+
+    After every epoch the state is kept in ``out``.state; a training of the same settings goes on from there, and the last
+    epoch removes it.
 
     Args:
         data: a data set other than the recipe's, such as "fashion-mnist".
         epochs: other than the recipe's.
         limit: train and test on the first ``limit`` samples only.
+        device: of PyTorch, such as "cuda".
+        compiled: runs through ``torch.compile``, which is about twice as fast and needs a C++ compiler.
+        restart: leaves a kept state aside and trains from the start.
         progress: called after every batch with (epoch, batch, batches, loss, accuracy), numbers from 1, loss and
             accuracy the epoch's running means.
     """
@@ -74,88 +94,132 @@ def train(
     if passes < 1:
         raise InputError(f"{recipe.name}: {passes} epochs train nothing; give 1 or more")
     name = data or how.data
-    train_set, test_set = _tensors(recipe, f"{name}:train", limit), _tensors(recipe, f"{name}:test", limit)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = SpikingNetwork(recipe.network)
+    train_set = _tensors(recipe, f"{name}:{how.train_split}", limit)
+    tests = {split: _tensors(recipe, f"{name}:{split}", limit) for split in how.test_splits}
     batches = max(1, len(train_set[0]) // how.batch_size)
-    optimiser, schedule = _optimiser(network, how, passes * batches)
-    log: list[Epoch] = []
-    for number in range(1, passes + 1):
+    settings = {
+        "recipe": recipe.name, "network": recipe.network, "options": asdict(how), "initialise": dict(recipe.initialise),
+        "data": name, "seed": seed,
+        "epochs": passes, "samples": len(train_set[0]),
+    }  # fmt: skip
+    session, network = _session(recipe, train_set[0], seed, passes * batches, device)
+    run = torch.compile(network) if compiled else network
+    kept = state_path(out)
+    if kept.exists() and not restart:
+        session.log += [Epoch(**line) for line in resume(kept, settings, session)]
+    first = tests[how.test_splits[0]]
+    for number in range(len(session.log) + 1, passes + 1):
         started = time.perf_counter()
 
         def report(batch: int, loss: float, accuracy: float, number: int = number) -> None:
             if progress is not None:
                 progress(number, batch, batches, loss, accuracy)
 
-        loss, accuracy = _epoch(network, how, train_set, optimiser, schedule, generator, report)
-        tested = accuracy_of(network, *test_set)
-        rate = float(schedule.get_last_lr()[0])
-        log.append(Epoch(number, rate, loss, accuracy, tested, time.perf_counter() - started))
-    training: dict[str, Any] = {
-        "recipe": recipe.name, "seed": seed, "epochs": passes, "data": name, "samples": len(train_set[0]),
-        "test_samples": len(test_set[0]), "float_accuracy": log[-1].test_accuracy, "selection": "last epoch",
-        "options": asdict(how),
+        loss, accuracy = _epoch(run, how, train_set, session, report)
+        if number == passes and how.stored == "float16":
+            _round(network)
+        tested = accuracy_of(network, *first, how.precision if number < passes else "float32")
+        rate = float(session.schedule.get_last_lr()[0])
+        session.log.append(Epoch(number, rate, loss, accuracy, tested, time.perf_counter() - started))
+        if number < passes:
+            save(kept, settings, session)
+    others = {s: accuracy_of(network, *tests[s]) for s in how.test_splits[1:]}
+    log: list[Epoch] = session.log
+    training: dict[str, Any] = settings | {
+        "test_samples": len(first[0]), "float_accuracy": log[-1].test_accuracy, "selection": "last epoch",
+        "other_accuracies": others, "seconds": sum(line.seconds for line in log),
     }  # fmt: skip
-    write_checkpoint(out, recipe.network, network.state_dict(), training)
-    return TrainingResult(out, _write_log(out.with_suffix(".csv"), log), log[-1].test_accuracy, tuple(log))
+    del training["network"]
+    write_checkpoint(out, *network.deployed(), training, half=how.stored == "float16")
+    written = _write_log(out.with_suffix(".csv"), log)
+    kept.unlink(missing_ok=True)
+    return TrainingResult(out, written, log[-1].test_accuracy, tuple(log))
+
+
+def untrained(recipe: Recipe, seed: int = 0, data: str | None = None) -> list[LayerHealth]:
+    """What each layer of the recipe's network does before training, on samples of its training set."""
+    inputs, _ = _tensors(recipe, f"{data or recipe.training.data}:{recipe.training.train_split}", INITIAL_SAMPLES)
+    torch.manual_seed(seed)
+    network = SpikingNetwork(recipe.network)
+    initialise(network, recipe.initialise, inputs)
+    return diagnose(network, inputs)
 
 
 @torch.no_grad()
-def accuracy_of(network: SpikingNetwork, inputs: Tensor, labels: Tensor) -> float:
-    """Share of ``inputs`` (N, …) classified as ``labels`` (N,), in evaluation mode."""
+def accuracy_of(network: SpikingNetwork, inputs: Tensor, labels: Tensor, precision: str = "float32") -> float:
+    """Share of ``inputs`` (N, …) classified as ``labels`` (N,), in evaluation mode; rate-coded as deployment does."""
     network.eval()
     right = 0
-    for x, y in zip(inputs.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-        right += int((network(x).argmax(1) == y).sum())
+    steps = 1 if network.description["input"]["encoding"] == "static" else network.time_steps
+    size = max(1, EVALUATION_BATCH // steps)
+    for batch, (x, y) in enumerate(zip(inputs.split(size), labels.split(size), strict=True)):
+        x, y = _placed(network, fixed(network, x, batch * size)), _placed(network, y)
+        with _precision(precision, x):
+            right += int((network(x).argmax(1) == y).sum())
     return right / len(labels)
 
 
+def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: str) -> tuple[Session, SpikingNetwork]:
+    torch.manual_seed(seed)
+    network = SpikingNetwork(recipe.network)
+    initialise(network, recipe.initialise, inputs[:INITIAL_SAMPLES])
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser, schedule = optimiser_of(network, recipe.training, batches)
+    return Session(network, optimiser, schedule, torch.Generator().manual_seed(seed), []), network
+
+
 def _epoch(
-    network: SpikingNetwork,
+    network: torch.nn.Module,
     how: Training,
     data: tuple[Tensor, Tensor],
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    generator: torch.Generator,
+    session: Session,
     report: Callable[[int, float, float], None],
 ) -> tuple[float, float]:
     """One pass over the data in a new order; mean loss and accuracy over it. What fills no batch waits for the next."""
     network.train()
     inputs, labels = data
-    order = torch.randperm(len(inputs), generator=generator)
+    order = torch.randperm(len(inputs), generator=session.generator)
     size = min(how.batch_size, len(inputs))
-    criterion = nn.CrossEntropyLoss(label_smoothing=how.label_smoothing)
+    time_steps = session.network.time_steps
     total_loss = total_right = 0.0
     count = len(inputs) // size
     for batch in range(1, count + 1):
         chosen = order[(batch - 1) * size : batch * size]
-        x, y = move(inputs[chosen].float(), how, generator), labels[chosen]
-        logits = network(x) / network.time_steps  # the mean output current; the scale only matters to the loss
-        loss = criterion(logits, y)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
+        moved = move(inputs[chosen].float(), how, session.generator)
+        x = _placed(session.network, drawn(session.network, moved, session.generator))
+        y = _placed(session.network, labels[chosen])
+        with _precision(how.precision, x):
+            scores = network(x)
+        scores = scores.float() / time_steps  # the mean output current; the scale only matters to the loss
+        loss = loss_of(how, scores, y)
+        session.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if how.gradient_norm:
+            torch.nn.utils.clip_grad_norm_(session.network.parameters(), how.gradient_norm)
+        session.optimiser.step()
+        session.schedule.step()
         total_loss += loss.item()
-        total_right += float((logits.argmax(1) == y).sum()) / size
+        total_right += float((scores.argmax(1) == y).sum()) / size
         report(batch, total_loss / batch, total_right / batch)
     return total_loss / count, total_right / count
 
 
-def _optimiser(
-    network: nn.Module, how: Training, batches: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW whose weight decay spares biases and batch norm, and its one-cycle schedule."""
-    weights = [p for p in network.parameters() if p.dim() > 1]
-    others = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": weights, "weight_decay": how.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=how.learning_rate)
-    steps = max(batches + 1, math.ceil(2 / how.warm_up))  # the rise needs a step of its own, in however short a run
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=how.learning_rate, total_steps=steps, pct_start=how.warm_up
-    )
-    return optimiser, schedule
+@torch.no_grad()
+def _round(network: torch.nn.Module) -> None:
+    """Weights (not biases and constants) to values that float16 holds."""
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            parameter.copy_(parameter.half().float())
+
+
+def _precision(precision: str, x: Tensor) -> AbstractContextManager[Any]:
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _placed(network: torch.nn.Module, x: Tensor) -> Tensor:
+    """``x`` on the network's device; images with channels innermost, which convolutions are fastest on."""
+    x = x.to(next(network.parameters()).device)
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def _tensors(recipe: Recipe, name: str, limit: int | None) -> tuple[Tensor, Tensor]:

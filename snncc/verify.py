@@ -10,7 +10,7 @@ import numpy as np
 
 from snncc.compare import Comparison, compare_recordings
 from snncc.errors import InputError
-from snncc.feed import sample_count, take
+from snncc.feed import Inputs, sample_count, take
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
 from snncc.program.program import Program
@@ -82,7 +82,7 @@ def verify(
     target: Target,
     engine: Target,
     folder: Path | None,
-    inputs: Array,
+    inputs: Inputs,
     labels: Array | None,
     exact: int,
     max_drop: float | None = None,

@@ -4,41 +4,75 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from snncc.errors import InputError
-from snncc.models.networks import Description, convolutional
+from snncc.models.networks import Description, describe
 
 FOLDER = Path(__file__).parent
 CHECKPOINTS = FOLDER.parent / "checkpoints"
+CHOICES = {
+    "optimiser": ("adamw", "sgd"),
+    "schedule": ("one_cycle", "cosine", "constant"),
+    "loss": ("cross_entropy", "squared_error"),
+    "precision": ("float32", "bfloat16"),
+    "stored": ("float32", "float16"),
+}
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained: AdamW with a one-cycle learning rate on randomly moved images.
+    """How a network is trained.
 
     Attributes:
-        data: the data set; ``<data>:train`` is trained on and ``<data>:test`` only reported on.
-        learning_rate: the peak of the cycle.
-        warm_up: share of the batches over which the learning rate rises.
+        data: the data set; ``<data>:<train_split>`` is trained on, and ``<data>:<split>`` of the others only reported on.
+        test_splits: what is reported on after every epoch; the first is the test set.
+        optimiser: "adamw" or "sgd" (Nesterov ``momentum``; 0 is the plain one).
+        schedule: "one_cycle" (rises over ``warm_up``, then a cosine), "cosine" (falls from the start) or "constant".
+        learning_rate: the peak.
+        warm_up: share of the batches over which the learning rate of "one_cycle" rises.
+        loss: "cross_entropy" (of the scores over T), or "squared_error" (of the scores over T, to one-hot, summed over
+            classes).
         label_smoothing: share of the target spread over all classes.
+        gradient_norm: gradients are scaled down to this norm where they exceed it; 0 leaves them.
+        precision: "float32", or "bfloat16" for the layers with weights (membranes stay float32).
+        stored: "float32" or "float16": type of the checkpoint's weights. Reported accuracies are those of what is stored.
+        flip: half of the images are mirrored left to right.
         shift_pixels: images move by up to this many pixels each way.
         rotation_degrees: images turn by up to this angle each way.
         zoom: images grow or shrink by up to this share.
+        cutout_pixels: a square of this size is blanked.
     """
 
     data: str
     epochs: int
+    train_split: str = "train"
+    test_splits: tuple[str, ...] = ("test",)
     batch_size: int = 128
+    optimiser: str = "adamw"
+    schedule: str = "one_cycle"
     learning_rate: float = 4e-3
+    momentum: float = 0.9
     weight_decay: float = 0.01
     warm_up: float = 0.2
+    loss: str = "cross_entropy"
     label_smoothing: float = 0.0
+    gradient_norm: float = 0.0
+    precision: str = "float32"
+    stored: str = "float32"
+    flip: bool = False
     shift_pixels: int = 0
     rotation_degrees: float = 0.0
     zoom: float = 0.0
+    cutout_pixels: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "test_splits", tuple(self.test_splits))  # TOML and checkpoints hold lists
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"training: {name} is {getattr(self, name)!r}; known are {', '.join(known)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +81,8 @@ class Recipe:
 
     Attributes:
         network: its description (see :mod:`snncc.models.networks`).
+        initialise: how the weights start (see :mod:`snncc.models.initialise`).
+        published: "accuracy" in percent and "source" of the figure to hold beside this network's, or nothing.
         checkpoint: where the trained network of this package lies; it may not exist.
     """
 
@@ -54,6 +90,8 @@ class Recipe:
     description: str
     network: Description
     training: Training
+    initialise: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def checkpoint(self) -> Path:
@@ -65,13 +103,21 @@ class Recipe:
 
         return train(self, out, **options)
 
+    def diagnose(self, seed: int = 0, data: str | None = None) -> Any:
+        """:func:`snncc.models.train.untrained` on this recipe; needs PyTorch."""
+        from snncc.models.train import untrained
+
+        return untrained(self, seed, data)
+
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a ``.toml`` file. Raises :class:`InputError` where it is missing or malformed."""
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        network = convolutional(path.stem, **content["network"])
-        return Recipe(path.stem, content["description"], network, Training(**content["training"]))
+        network = describe(path.stem, content["network"])
+        how = Training(**content["training"])
+        more = {key: content.get(key, {}) for key in ("initialise", "published")}
+        return Recipe(path.stem, content["description"], network, how, **more)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no recipe ({type(error).__name__}: {error})") from error
 

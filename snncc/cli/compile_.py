@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @shared.target_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write (build/MODEL.TARGET).")
+@shared.encode_option
 @shared.quantise_options
 @shared.semantics_options
 @click.option(
@@ -32,6 +33,7 @@ def command(
     model: str,
     target_name: str | None,
     output: Path | None,
+    encode_text: str | None,
     bits: int,
     guard_bits: int | None,
     per_layer: bool,
@@ -51,6 +53,7 @@ def command(
     if unknown:
         raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
     path, graph = shared.read_graph(model, semantics)
+    graph = shared.with_encoder(graph, encode_text)
     chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph)
 
     def after(one: Any, result: Any) -> None:

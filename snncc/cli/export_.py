@@ -26,7 +26,7 @@ def command(model: str, output: Path, semantics: dict[str, str], as_json: bool) 
     from snncc.errors import InputError
     from snncc.report import terminal
 
-    write = {".nir": _nir, ".onnx": _onnx}.get(output.suffix)
+    write = {".nir": write_nir, ".onnx": _onnx}.get(output.suffix)
     if write is None:
         raise InputError(f"{output}: snncc exports NIR and ONNX; give a file that ends in .nir or .onnx")
     path, graph = shared.read_graph(model, semantics)
@@ -38,7 +38,7 @@ def command(model: str, output: Path, semantics: dict[str, str], as_json: bool) 
     terminal.fact("wrote", str(output), f"{len(graph.nodes)} nodes, {how}")
 
 
-def _nir(graph: Graph, output: Path) -> tuple[Graph, str]:
+def write_nir(graph: Graph, output: Path) -> tuple[Graph, str]:
     """(network as written, what was done to it); NIR has no batch norm."""
     from snncc.frontends.nir_export import export_nir
     from snncc.pipeline import Context, run_pipeline

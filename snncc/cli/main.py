@@ -21,6 +21,7 @@ VERBS = {
     "inspect": "Print what a model's network does, layer by layer.",
     "check": "List everything a target cannot take in a model.",
     "export": "Write a model as NIR or ONNX, with its complete semantics.",
+    "convert": "Make an ANN of ReLU or clips spike.",
     "targets": "List the targets.",
     "passes": "List the passes.",
     "models": "List the zoo.",

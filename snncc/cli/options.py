@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,7 +16,9 @@ from snncc.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from snncc.feed import Inputs
     from snncc.ir.graph import Graph
+    from snncc.ir.nodes import Input
     from snncc.program.artifact import Artifact
     from snncc.target import CompileOptions, Target
 
@@ -28,6 +31,12 @@ data_option = click.option(
     "data_name",
     required=True,
     help="A data set with split, such as mnist:test or mnist:demo, or an .npz file with x and y.",
+)
+encode_option = click.option(
+    "--encode",
+    "encode_text",
+    metavar="CODE",
+    help="How images become spikes, where the network does not say or another way: poisson:gain=1,offset=0,seed=0.",
 )
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
 
@@ -126,24 +135,47 @@ def compile_options(
     bits: int, guard_bits: int | None, per_layer: bool, calibration: str | None, graph: Graph
 ) -> CompileOptions:
     """The quantise options, with the calibration data loaded."""
+    from snncc.feed import take
     from snncc.target import CompileOptions
 
     samples = None
     if calibration is not None:
-        samples, _ = load_data(calibration, CALIBRATION_SAMPLES, graph.nodes[graph.input], graph.time_steps)
+        inputs, _ = load_data(calibration, CALIBRATION_SAMPLES, graph)
+        samples = take(inputs, input_of(graph), 0, CALIBRATION_SAMPLES)
     return CompileOptions(bits, guard_bits, not per_layer, samples)
 
 
 CALIBRATION_SAMPLES = 200
 
 
-def load_data(name: str, limit: int | None, entry: Any, time_steps: int) -> tuple[np.ndarray, np.ndarray | None]:
+def load_data(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, np.ndarray | None]:
     """(inputs as the network takes them, labels or None)."""
     from snncc.data import load
     from snncc.feed import feed
 
-    data = load(name, limit, time_steps)
-    return feed(data.inputs, entry, time_steps, name), data.labels
+    data, entry = load(name, limit, graph.time_steps), input_of(graph)
+    return feed(data.inputs, entry, graph.time_steps, name, entry.encoder), data.labels
+
+
+def input_of(graph: Graph) -> Input:
+    """The network's input node."""
+    entry = graph.nodes[graph.input]
+    return cast("Input", entry)
+
+
+def with_encoder(graph: Graph, text: str | None) -> Graph:
+    """The network whose static samples become spikes as ``text`` (``--encode``) says; None leaves it."""
+    from snncc.encode import parse_encoder
+    from snncc.ir.shapes import infer_shapes
+
+    if text is None:
+        return graph
+    entry = input_of(graph)
+    if entry.encoding != "spikes":
+        raise InputError(f"--encode {text}: {graph.name} takes {entry.encoding} input; leave --encode out")
+    changed = graph.with_nodes({graph.input: replace(entry, encoder=parse_encoder(text))})
+    infer_shapes(changed)
+    return changed
 
 
 def read_compiled(path: str) -> Artifact | None:
@@ -192,9 +224,11 @@ def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any
         compiled_for = str(artifact.manifest.get("target"))
         if target_name not in (None, compiled_for):
             raise InputError(f"{model}: was compiled for {compiled_for}, not {target_name}; compile the model again")
-        return artifact.graph, artifact.program, get_target(compiled_for), artifact.folder
+        graph = with_encoder(artifact.graph, rest["encode_text"])
+        return graph, artifact.program, get_target(compiled_for), artifact.folder
     target = need_target(target_name)
     _, graph = read_graph(model, rest["semantics"])
+    graph = with_encoder(graph, rest["encode_text"])
     chosen = compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)
     made = compile_graph(graph, target, chosen)
     if made.errors:

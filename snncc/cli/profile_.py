@@ -9,9 +9,8 @@ import click
 from snncc.cli import options as shared
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from snncc.energy.model import EnergyReport, Priced
+    from snncc.feed import Inputs
     from snncc.program.program import Program
     from snncc.program.reference import IntegerRecording
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 @shared.target_option
 @shared.data_option
 @shared.limit_option
+@shared.encode_option
 @click.option("--energy", is_flag=True, help="Price the counts in joules too.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
 @click.option("--sources", is_flag=True, help="Print every constant with its conditions and source.")
@@ -47,13 +47,13 @@ def command(
     from snncc.energy.record import report_dict
     from snncc.registry import get_target
     from snncc.report import terminal
-    from snncc.target import RunOptions
+    from snncc.target import RunOptions, run_all
 
     costs = load_costs(cost_name or DEFAULT_COSTS)
-    _, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
-    inputs, _ = shared.load_data(data_name, limit, program.source, program.time_steps)
+    graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
+    inputs, _ = shared.load_data(data_name, limit, graph)
     with terminal.progress("counting", not as_json) as update:
-        run = get_target("fixed-sim").run(program, folder, inputs, RunOptions(progress=update))
+        run = run_all(get_target("fixed-sim"), program, folder, inputs, RunOptions(progress=update))
     report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
     if as_json:
         priced = report_dict(report) if energy else None
@@ -71,11 +71,15 @@ def command(
         _show_sources(report)
 
 
-def source_events(program: Program, inputs: np.ndarray) -> int | None:
+def source_events(program: Program, inputs: Inputs) -> int | None:
     """Messages from the host: non-zero input values, of a source that is not static."""
     import numpy as np
 
-    return None if program.source.encoding == "static" else int(np.count_nonzero(inputs))
+    from snncc.feed import portions
+
+    if program.source.encoding == "static":
+        return None
+    return sum(int(np.count_nonzero(x)) for x in portions(inputs, program.source, program.time_steps))
 
 
 def layer_facts(p: Priced) -> dict[str, Any]:

@@ -13,12 +13,21 @@ from snncc.cli import options as shared
 @click.argument("folder")
 @shared.data_option
 @shared.limit_option
+@shared.encode_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write scores and predictions to an .npz file.")
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds before giving up."
 )
 @shared.json_option
-def command(folder: str, data_name: str, limit: int | None, output: Path | None, timeout: float, as_json: bool) -> None:
+def command(
+    folder: str,
+    data_name: str,
+    limit: int | None,
+    encode_text: str | None,
+    output: Path | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
     """Run the compiled FOLDER on data with its own target; needs no training framework."""
     import numpy as np
 
@@ -26,16 +35,16 @@ def command(folder: str, data_name: str, limit: int | None, output: Path | None,
     from snncc.files import save_arrays, written_beside
     from snncc.registry import get_target
     from snncc.report import terminal
-    from snncc.target import RunOptions
+    from snncc.target import RunOptions, run_all
 
     artifact = shared.read_compiled(folder)
     if artifact is None:
         raise InputError(f"{folder}: no such compiled folder; snncc compile makes one")
     target = get_target(str(artifact.manifest.get("target")))
     program = artifact.program
-    inputs, labels = shared.load_data(data_name, limit, program.source, program.time_steps)
+    inputs, labels = shared.load_data(data_name, limit, shared.with_encoder(artifact.graph, encode_text))
     with terminal.progress(target.name, not as_json) as update:
-        result = target.run(program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
+        result = run_all(target, program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
     accuracy = None if labels is None else float(np.mean(result.predictions == labels))
     if output is not None:
         with written_beside(output) as beside:

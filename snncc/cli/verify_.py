@@ -19,6 +19,7 @@ DEFAULT_EXACT = 16
 @shared.target_option
 @shared.data_option
 @shared.limit_option
+@shared.encode_option
 @click.option(
     "--max-accuracy-drop", "max_drop", type=float, help="Fail if accuracy falls by more than this many points."
 )
@@ -50,7 +51,7 @@ def command(
     from snncc.verify import verify
 
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
-    inputs, labels = shared.load_data(data_name, limit, program.source, program.time_steps)
+    inputs, labels = shared.load_data(data_name, limit, graph)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
     with terminal.progress("verifying", not as_json) as update:
         found = verify(

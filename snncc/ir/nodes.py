@@ -12,8 +12,30 @@ Array = np.ndarray
 Pair = tuple[int, int]
 
 INPUT_ENCODINGS = ("static", "frames", "spikes")
+ENCODERS = ("poisson",)
+MAX_SEED = 2**63 - 1
 READOUTS = ("spike_count", "weighted_count", "membrane", "summed_current")
 TIE_RULES = ("lowest_index", "highest_index")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How static samples become spikes for a network that takes spikes: :mod:`snncc.encode` has the equations.
+
+    Attributes:
+        kind: "poisson": at every step each element fires with probability ``|rate|``, ``rate = gain · x + offset``.
+        gain, offset: a number, or one for each channel (the first axis of a sample).
+        scale: what one unit of the samples' integers is worth: ``x = integer · scale``.
+        signed: negative rates fire -1; else they never fire.
+        seed: which random numbers.
+    """
+
+    kind: str = "poisson"
+    gain: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    scale: float = 1 / 255
+    signed: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +49,7 @@ class Input:
         scale: what one unit of the integer input is worth; static and frame inputs are ``integer · scale``, so 8-bit
             pixels have ``scale = 1/255``. 1.0 for spikes.
         low, high: range of the integer input, both included.
+        encoder: of "spikes": how static samples become spikes; None where the data holds a value a step.
     """
 
     shape: tuple[int, ...]
@@ -34,6 +57,7 @@ class Input:
     scale: float = 1.0
     low: int = 0
     high: int = 255
+    encoder: Encoder | None = None
 
 
 @dataclass(frozen=True, eq=False)

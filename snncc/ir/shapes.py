@@ -10,7 +10,9 @@ from snncc.errors import GraphError
 from snncc.ir.dynamics import check_dynamics
 from snncc.ir.graph import Graph
 from snncc.ir.nodes import (
+    ENCODERS,
     INPUT_ENCODINGS,
+    MAX_SEED,
     READOUTS,
     TIE_RULES,
     AvgPool2d,
@@ -18,6 +20,7 @@ from snncc.ir.nodes import (
     Conv1d,
     Conv2d,
     Dense,
+    Encoder,
     Flatten,
     Input,
     MaxPool2d,
@@ -114,7 +117,30 @@ def _input(name: str, node: Input) -> Shape:
         raise GraphError(f"{name}: input scale is {node.scale}; it must be above 0")
     if node.low > node.high:
         raise GraphError(f"{name}: input range {node.low}..{node.high} is empty")
+    if node.encoder is not None:
+        _encoder(name, node, node.encoder)
     return tuple(node.shape)
+
+
+def _encoder(name: str, node: Input, encoder: Encoder) -> None:
+    if node.encoding != "spikes":
+        raise GraphError(f"{name}: takes {node.encoding} input; an encoder is for networks that take spikes")
+    if encoder.kind not in ENCODERS:
+        raise GraphError(f"{name}: encoder {encoder.kind!r} is not one of {', '.join(ENCODERS)}")
+    for what in ("gain", "offset"):
+        value = np.atleast_1d(getattr(encoder, what))
+        if value.shape not in ((1,), (node.shape[0],)) or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+            raise GraphError(
+                f"{name}: the encoder's {what} is {getattr(encoder, what)}; a number is needed, or one for each of the "
+                f"{node.shape[0]} channels"
+            )
+    if not (np.isfinite(encoder.scale) and encoder.scale > 0):
+        raise GraphError(f"{name}: the encoder's scale is {encoder.scale}; it must be above 0")
+    if not isinstance(encoder.seed, int) or not 0 <= encoder.seed <= MAX_SEED:
+        raise GraphError(f"{name}: the encoder's seed is {encoder.seed}; a whole number in 0..{MAX_SEED} is needed")
+    low = -1 if encoder.signed else 0
+    if node.low > low or node.high < 1:
+        raise GraphError(f"{name}: the encoder gives {low}..1; the input takes {node.low}..{node.high}")
 
 
 def _output(name: str, node: Output) -> None:

@@ -11,7 +11,7 @@ from snncc.errors import ArtifactError, GraphError
 from snncc.ir import nodes as node_types
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
-from snncc.ir.nodes import Neuron, Node
+from snncc.ir.nodes import Encoder, Input, Neuron, Node
 from snncc.ir.shapes import infer_shapes
 from snncc.records import decode_record, encode_record
 
@@ -77,5 +77,8 @@ def _node(item: Any, arrays: Mapping[str, Array], where: str) -> Node:
     if kind is Neuron:
         dynamics = decode_record(Dynamics, item["fields"]["dynamics"], arrays, where)
         return Neuron(dynamics)
+    if kind is Input and item["fields"].get("encoder") is not None:
+        encoder = decode_record(Encoder, item["fields"]["encoder"], arrays, where)
+        return decode_record(Input, item["fields"], arrays, where, encoder=encoder)  # type: ignore[no-any-return]
     made: Node = decode_record(kind, item["fields"], arrays, where)
     return made

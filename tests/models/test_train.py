@@ -109,9 +109,21 @@ def test_turning_moves_what_is_off_the_centre() -> None:
     assert float((turned - images).abs().mean()) > 0.05
 
 
+def test_mirror_images_and_blanked_squares() -> None:
+    images = torch.arange(1.0, 82.0).reshape(1, 1, 9, 9).expand(200, -1, -1, -1)
+    mirrored = move(images, Training("mnist", 1, flip=True), torch.Generator().manual_seed(0))
+    turned = (mirrored == images.flip(3)).all((1, 2, 3))
+    assert torch.equal(mirrored[~turned], images[~turned])
+    assert 70 < int(turned.sum()) < 130
+    blank = move(images, Training("mnist", 1, cutout_pixels=3), torch.Generator().manual_seed(0)) == 0
+    sizes = blank.sum((1, 2, 3))
+    assert int(sizes.max()) == 9 and int(sizes.min()) == 4  # a square half off the border at a corner
+    assert blank.any(0).all()
+
+
 def test_recipes_are_read_when_asked_for(tmp_path: Path) -> None:
-    assert set(RECIPES) == {"mnist-lif", "mnist-multi-threshold"}
-    assert len(RECIPES) == 2
+    assert {"mnist-lif", "mnist-multi-threshold"} <= set(RECIPES)
+    assert len(RECIPES) == len(set(RECIPES))
     lif = RECIPES["mnist-lif"].network
     assert {layer["reset"] for layer in lif["layers"] if layer["name"].startswith("lif")} == {"to_value"}
     with pytest.raises(KeyError):

@@ -1,0 +1,134 @@
+"""Spike-based back-propagation with a leak-aware derivative (Lee, Sarwar, Panda, Srinivasan and Roy 2020).
+
+Forward is ``snncc.ir.dynamics.step`` of a binary neuron with a hard reset. Backward, with g[t] the gradient of the loss
+with respect to the spike o[t], δ[t] that with respect to the membrane before it fires, and so to the current of step t::
+
+    δ[t] = height · NG · g[t]   where the neuron fired at t: a spike is owed to every current since the spike before it
+    δ[t] = δ[t+1]               elsewhere; 0 after the last spike
+
+    NG = [LF > 10⁻³] + ln(b) · LF / Total,   LF = Σ_t b^(T−t) · o[t],   Total = Σ_t o[t]
+
+b is the membrane's decay, so a neuron without leak has NG = 1, and NG is one number a neuron and sample, the same at every
+step. ``height`` is 1/θ, and 1 for the paper's pool neurons. The reset stops the gradient; the leak counts as a constant that
+was subtracted: it lowers membranes, and no gradients. So does the output neuron's, which never fires: δ[t] = Σ_{t' ≥ t} g[t'].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snncc.errors import GraphError
+from snncc.ir.dynamics import Dynamics
+from snncc.models.neurons import SpikingNeuron, Surrogate, constant
+
+SMALLEST_FILTERED = 1e-3
+"""LF below which a neuron counts as silent."""
+_FREE = ("threshold", "compare", "membrane_decay", "reset_value", "decay_timing", "v_init", "spike_value", "fires")
+
+
+class LeakAwareNeuron(SpikingNeuron):
+    """A population whose spikes have the leak-aware derivative. Raises :class:`GraphError` for dynamics that it does not
+    cover: all but binary neurons with a hard reset in the same step, without synaptic current, bias and clamp.
+
+    Args:
+        height: of the derivative where a neuron fires; None: 1/threshold.
+    """
+
+    def __init__(self, dynamics: Dynamics, height: float | None = None) -> None:
+        super().__init__(dynamics, Surrogate())
+        covered = Dynamics(reset="to_value" if dynamics.fires else dynamics.reset)
+        for field in (f for f in Dynamics.__dataclass_fields__ if f not in _FREE):
+            if np.any(getattr(dynamics, field) != getattr(covered, field)):
+                raise GraphError(
+                    f"leak_aware: {field} is {getattr(dynamics, field)!r}; it must be {getattr(covered, field)!r}, "
+                    "or take the surrogate method"
+                )
+        if np.min(dynamics.membrane_decay) <= 0:
+            raise GraphError(f"leak_aware: membrane_decay is {dynamics.membrane_decay}; it must be above 0")
+        if height is not None and not height > 0:
+            raise GraphError(f"leak_aware: height is {height}; it must be above 0")
+        self.height = height
+
+    def forward(self, current: Tensor, time_steps: int) -> Tensor:
+        """As :meth:`SpikingNeuron.forward`."""
+        if len(current) == 1:
+            current = current.expand(time_steps, *current.shape[1:])
+        make = _Spikes if self.dynamics.fires else _Membranes
+        recording: Tensor = make.apply(current, self.dynamics, self.height)
+        return recording
+
+
+class _Spikes(torch.autograd.Function):
+    """Spikes (T, N, …) of currents (T, N, …)."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, dynamics: Dynamics, height: float | None) -> Tensor:
+        theta, value = constant(dynamics.threshold, current), constant(dynamics.reset_value, current)
+        v, recording = _start(dynamics, current), []
+        for i in current.unbind():
+            v = _charged(dynamics, v, i)
+            fired = v > theta if dynamics.compare == ">" else v >= theta
+            recording.append(fired.to(v.dtype))
+            v = _leaked(dynamics, torch.where(fired, value, v))
+        spikes = _joined(recording)
+        ctx.save_for_backward(spikes)
+        ctx.dynamics, ctx.height = dynamics, height
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (spikes,) = ctx.saved_tensors
+        dynamics: Dynamics = ctx.dynamics
+        height = 1 / constant(dynamics.threshold, spikes) if ctx.height is None else ctx.height
+        slope = height * leak_correction(spikes, constant(dynamics.membrane_decay, spikes))
+        delta, deltas = torch.zeros_like(spikes[0]), []
+        for fired, g in zip(reversed(spikes.unbind()), reversed(gradients[0].unbind()), strict=True):
+            delta = torch.where(fired != 0, slope * g, delta)
+            deltas.append(delta)
+        return _joined(deltas[::-1]), None, None
+
+
+class _Membranes(torch.autograd.Function):
+    """Membranes (T, N, …) after each step of a neuron that never fires."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, dynamics: Dynamics, height: float | None) -> Tensor:
+        v, recording = _start(dynamics, current), []
+        for i in current.unbind():
+            v = _leaked(dynamics, _charged(dynamics, v, i))
+            recording.append(v)
+        return _joined(recording)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].flip(0).cumsum(0).flip(0), None, None
+
+
+def leak_correction(spikes: Tensor, decay: Tensor) -> Tensor:
+    """NG (N, …) of ``spikes`` (T, N, …); 0 for neurons that never fired."""
+    filtered = torch.zeros_like(spikes[0])
+    for o in spikes.unbind():
+        filtered = decay * filtered + o
+    total = spikes.sum(0).clamp_min(1)
+    return (filtered > SMALLEST_FILTERED).to(spikes.dtype) + torch.log(decay) * filtered / total
+
+
+def _start(dynamics: Dynamics, current: Tensor) -> Tensor:
+    return constant(dynamics.v_init, current).expand(current.shape[1:])
+
+
+def _charged(dynamics: Dynamics, v: Tensor, i: Tensor) -> Tensor:
+    return (constant(dynamics.membrane_decay, v) * v if dynamics.decay_timing == "before" else v) + i
+
+
+def _leaked(dynamics: Dynamics, v: Tensor) -> Tensor:
+    return constant(dynamics.membrane_decay, v) * v if dynamics.decay_timing == "after" else v
+
+
+def _joined(steps: list[Tensor]) -> Tensor:
+    """(T, N, …); unlike stack, it keeps channels innermost."""
+    return torch.cat(steps).unflatten(0, (len(steps), len(steps[0])))
