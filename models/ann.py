@@ -38,6 +38,8 @@ from snncc.models.module import SpikingNetwork
 from snncc.models.networks import PIXEL_SCALE, Description, Layer
 
 NORMALISE = "normalise"
+TINY_EPS = 1e-12
+"""Of the variance of a normalisation, which is known; a batch norm's is above 0."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def _spiking(layer: Layer) -> Layer:
     """An activation as a neuron of that threshold, so that the reader of untrusted networks checks shapes and bounds."""
     if layer.get("kind") not in ACTIVATIONS:
         return layer
-    kept = {key: layer[key] for key in ("name", "inputs") if key in layer}
-    return {**kept, "kind": "neuron", "threshold": layer.get("bound", 1.0)}
+    kept: Layer = {key: layer[key] for key in ("name", "inputs") if key in layer}
+    return kept | {"kind": "neuron", "threshold": layer.get("bound", 1.0)}
 
 
 def _layers(description: Mapping[str, Any]) -> list[Layer]:
@@ -198,10 +200,15 @@ def _normalise(entry: InputFormat, channels: int, state: dict[str, Tensor]) -> L
             raise InputError(f"--{key} has {len(values)} numbers; the input has {channels} channels")
     if not (std > 0).all():
         raise InputError(f"--std is {std.min():g}; a deviation is above 0")
-    rows = {"running_mean": mean, "running_var": std**2, "weight": np.ones(1), "bias": np.zeros(1)}
+    rows: dict[str, np.ndarray] = {
+        "running_mean": mean,
+        "running_var": std**2,
+        "weight": np.ones(1),
+        "bias": np.zeros(1),
+    }
     for key, values in rows.items():
         state[f"{NORMALISE}.{key}"] = torch.tensor(np.broadcast_to(values, (channels,)).astype(np.float32))
-    return {"kind": "batch_norm", "channels": channels, "eps": 0.0}
+    return {"kind": "batch_norm", "channels": channels, "eps": TINY_EPS}
 
 
 def _convolution(node: Any) -> tuple[Layer, dict[str, Any]]:

@@ -8,11 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snncc.errors import InputError
 from snncc.models.recipes import Training
 
 
 def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
-    """Each image of ``images`` (N, C, H, W), float, changed on its own; what comes in at the border is 0."""
+    """Each sample of ``images`` (N, C, H, W), or frames (N, T, C, H, W), float, changed on its own, all its frames alike; what
+    comes in at the border is 0."""
+    if not (how.flip or how.rotation_degrees or how.zoom or how.shift_pixels or how.cutout_pixels):
+        return images
+    if images.dim() == 5:
+        return move(images.flatten(1, 2), how, generator).unflatten(1, images.shape[1:3])
+    if images.dim() != 4:
+        raise InputError(f"training: samples of shape {tuple(images.shape[1:])} are no images to flip, turn or shift")
     if how.flip:
         mirrored = torch.rand(len(images), generator=generator) < 0.5
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)

@@ -57,7 +57,7 @@ class LayerHealth:
 
 @torch.no_grad()
 def diagnose(network: SpikingNetwork, samples: Tensor) -> list[LayerHealth]:
-    """The health of every firing layer on ``samples`` (N, …), inputs as stored, in evaluation mode."""
+    """The health of every firing layer on ``samples``, inputs as the network takes them, in evaluation mode."""
     training = network.training
     network.eval()
     with _windows(network) as windows:

@@ -1,4 +1,5 @@
-"""Static images as spikes, for networks whose input has an "encoder" (:class:`snncc.ir.nodes.Encoder`)."""
+"""Samples as a network takes them: static ones as spikes where its input has an "encoder" (:class:`snncc.ir.nodes.Encoder`),
+those with a time axis as (T, N, …)."""
 
 from __future__ import annotations
 
@@ -17,21 +18,30 @@ def encoder_of(network: SpikingNetwork) -> Encoder | None:
     fields: dict[str, Any] | None = network.description["input"].get("encoder")
     if fields is None:
         return None
-    return Encoder(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Encoder(**values)
 
 
 def drawn(network: SpikingNetwork, x: Tensor, generator: torch.Generator) -> Tensor:
-    """What ``network`` takes for samples ``x`` (N, …) as stored: ``x``, or new spikes (T, N, …) with PyTorch's random
-    numbers, for training."""
+    """What ``network`` takes for samples ``x`` (N, …) as stored: as :func:`fixed`, but new spikes with PyTorch's random
+    numbers each time, for training."""
     encoder = encoder_of(network)
-    return x if encoder is None else poisson(x, network.time_steps, encoder, generator)
+    return timed(network, x) if encoder is None else poisson(x, network.time_steps, encoder, generator)
 
 
 def fixed(network: SpikingNetwork, x: Tensor, first: int = 0) -> Tensor:
-    """What ``network`` takes for samples ``x`` (N, …) as stored: ``x``, or the spikes (T, N, …) that deployment has for
-    them, which depend on the encoder's seed and on the samples' numbers ``first`` … alone."""
+    """What ``network`` takes for samples ``x`` (N, …) as stored: ``x``, frames (N, T, …) as (T, N, …), or the spikes
+    (T, N, …) that deployment has for them, which depend on the encoder's seed and on the samples' numbers ``first`` … alone.
+    """
     encoder = encoder_of(network)
-    return x if encoder is None else torch.from_numpy(encode(x.numpy(), encoder, network.time_steps, first))
+    if encoder is None:
+        return timed(network, x)
+    return torch.from_numpy(encode(x.numpy(), encoder, network.time_steps, first))
+
+
+def timed(network: SpikingNetwork, x: Tensor) -> Tensor:
+    """``x`` (N, …) of a static input, or (T, N, …) of frames and spikes (N, T, …)."""
+    return x if network.description["input"]["encoding"] == "static" else x.transpose(0, 1)
 
 
 def poisson(x: Tensor, time_steps: int, encoder: Encoder, generator: torch.Generator) -> Tensor:

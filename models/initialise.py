@@ -26,7 +26,7 @@ _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
 def initialise(network: SpikingNetwork, options: Mapping[str, Any], samples: Tensor) -> None:
-    """Give ``network`` new weights as ``options`` say: "kind" and its parameters. ``samples`` (N, …) are inputs as stored.
+    """Give ``network`` new weights as ``options`` say: "kind" and its parameters. ``samples`` are inputs as the network takes them.
     Draws from PyTorch's generator. Raises :class:`GraphError` for a kind or a parameter that is not known."""
     arguments = dict(options)
     kind = arguments.pop("kind", "default")
@@ -71,15 +71,15 @@ KINDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _weighted(network: SpikingNetwork) -> list[tuple[str, nn.Module]]:
+def _weighted(network: SpikingNetwork) -> list[tuple[str, nn.Conv1d | nn.Conv2d | nn.Linear]]:
     """Layers with weights in the order of the network."""
     return [(name, m) for name, m in network.named_children() if isinstance(m, _WEIGHTED)]
 
 
-def _draw(layer: nn.Module, deviation: float) -> None:
-    nn.init.normal_(layer.weight, std=deviation)  # type: ignore[arg-type]
+def _draw(layer: nn.Conv1d | nn.Conv2d | nn.Linear, deviation: float) -> None:
+    nn.init.normal_(layer.weight, std=deviation)
     if layer.bias is not None:
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.bias)
 
 
 def _threshold_behind(network: SpikingNetwork, name: str) -> float:

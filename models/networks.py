@@ -43,6 +43,7 @@ def convolutional(
     dropout: float = 0.0,
     surrogate: Mapping[str, Any] | None = None,
     batch_norm: bool = True,
+    entry: Mapping[str, Any] | None = None,
 ) -> Description:
     """A feed-forward spiking network from the papers' short notation, such as ``15C5-P2-40C5-P2-300-10``.
 
@@ -51,9 +52,10 @@ def convolutional(
     spikes; ``300``: dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron
     that sums its input and never fires, whose membrane after the last step is the answer. Without ``batch_norm`` every
     layer has a bias in its place. ``neuron`` may instead be an activation ("kind": "clip", "bound": 4.0): see
-    :mod:`snncc.models.activations`.
+    :mod:`snncc.models.activations`. ``entry`` says in what the "input" differs from static 8-bit pixels in 0..1.
     """
     parts = layers.split("-")
+    pixels = {"shape": list(input_shape), "encoding": "static", "scale": PIXEL_SCALE, "low": 0, "high": 255}
     made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout, batch_norm)
     for position, part in enumerate(parts, start=1):
         match = _PART.fullmatch(part)
@@ -71,7 +73,7 @@ def convolutional(
     return {
         "name": name,
         "time_steps": time_steps,
-        "input": {"shape": list(input_shape), "encoding": "static", "scale": PIXEL_SCALE, "low": 0, "high": 255},
+        "input": pixels | dict(entry or {}),
         "layers": made.layers,
         "output": {"readout": "membrane", "ties": "lowest_index"},
     }

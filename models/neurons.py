@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,14 @@ def constant(value: Value, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
+class State(NamedTuple):
+    """Current, membrane and the spikes of the step before, each (N, …)."""
+
+    u: Tensor
+    v: Tensor
+    spikes: Tensor
+
+
 class SpikingNeuron(nn.Module):
     """A population of neurons over all time steps.
 
@@ -120,21 +128,31 @@ class SpikingNeuron(nn.Module):
     def forward(self, current: Tensor, time_steps: int) -> Tensor:
         """Spike counts (T, N, …), or membranes where the neuron never fires, for input ``current`` (T, N, …) or, for
         the same current at every step, (1, N, …)."""
-        d = self.dynamics
-        v = constant(d.v_init, current).expand(current.shape[1:])
-        u = spikes = torch.zeros_like(current[0])
+        state = self.start(current[0])
         recording = []
         steps = current.unbind() if len(current) > 1 else current.unbind() * time_steps  # unbind: one cheap backward
         for i in steps:
-            drive, fired = u, spikes
-            u = i if d.current_decay is None else constant(d.current_decay, i) * u + i
-            if not _is(d.current_bias, 0.0):
-                u = u + constant(d.current_bias, u)
-            v, spikes = self._step(drive if d.current_timing == "after" else u, v, spikes)
-            if d.fires and d.reset_current:
-                u = torch.where(resetting(d, fired, spikes) != 0, torch.zeros_like(u), u)
-            recording.append(spikes if d.fires else v)
-        return torch.cat(recording).unflatten(0, (len(recording), len(v)))  # unlike stack, keeps channels innermost
+            state = self.step(state, i)
+            recording.append(state.spikes if self.dynamics.fires else state.v)
+        return torch.cat(recording).unflatten(
+            0, (len(recording), len(current[0]))
+        )  # unlike stack, keeps channels innermost
+
+    def start(self, like: Tensor) -> State:
+        """The state before the first step, for currents (N, …) like this one."""
+        zero = torch.zeros_like(like)
+        return State(zero, constant(self.dynamics.v_init, like).expand(like.shape), zero)
+
+    def step(self, state: State, current: Tensor) -> State:
+        """The state after one step with input ``current`` (N, …)."""
+        d, i = self.dynamics, current
+        u = i if d.current_decay is None else constant(d.current_decay, i) * state.u + i
+        if not _is(d.current_bias, 0.0):
+            u = u + constant(d.current_bias, u)
+        v, spikes = self._step(state.u if d.current_timing == "after" else u, state.v, state.spikes)
+        if d.fires and d.reset_current:
+            u = torch.where(resetting(d, state.spikes, spikes) != 0, torch.zeros_like(u), u)
+        return State(u, v, spikes)
 
     def learned(self) -> dict[str, Any]:
         """Constants that training changed: field of ``dynamics`` to number or nested lists, as a description holds them."""

@@ -6,7 +6,7 @@ neuron. The neurons spike as :mod:`snncc.ir.dynamics` says; they are differentia
 
     r_out = clip(r_in / τ, 0, V/Δt)        (IF: τ = Δt = 1)
 
-which they approach for large T: with ``G = T·r(∂L/∂o)``, no back-propagation through time (paper, section 4.3)::
+which they approach for large T: with ``G = T·r(∂L/∂o)``, no back-propagation through time::
 
     ∂L/∂I[t] = G/(τT) where 0 ≤ r_in ≤ Vτ/Δt (LIF: <), else 0        ∂L/∂V = Δt · Σ G where r_in > Vτ/Δt
 
@@ -15,8 +15,9 @@ V is one number a layer, kept at or above ``least`` (paper: 0.01 for IF, 0.0005 
 **Training on representations.** These gradients are the same at every step, so the backward pass needs no time steps. A
 network of such neurons is trained by :func:`representation_scores`: T steps of spikes forward, without a graph, and one
 backward pass through the representations, whose values are those of the spikes. All between neurons is affine, so this is the
-same gradient (for LIF, that of weights sees spikes weighted by w_t, as the paper's equations have it; its code weights them
-evenly). Batch norm normalises representations: mean and variance are those of r over the batch, one affine map for all
+same gradient. For LIF two things differ from taking the formulas at every step: the gradient of weights sees spikes weighted
+by w_t, not evenly, and that of a spiking readout is not weighted a second time (T Σw²/(Σw)², 1.02 for T = 5, Δt = 0.1τ).
+Batch norm normalises representations: mean and variance are those of r over the batch, one affine map for all
 steps of it, as after training.
 """
 
@@ -49,6 +50,7 @@ class RepresentationNeuron(SpikingNeuron):
         level: V, a parameter without axes.
         least: the smallest V.
         alpha, delta_t, tau: α, Δt and τ, the last two in any one unit of time; 1 for IF.
+        decay: e^(−Δt/τ); 1 for IF.
     """
 
     def __init__(self, dynamics: Dynamics, least: float) -> None:
@@ -79,7 +81,7 @@ class RepresentationNeuron(SpikingNeuron):
         self.level = nn.Parameter(torch.tensor(amount))
 
     @property
-    def dynamics(self) -> Dynamics:  # type: ignore[override]
+    def dynamics(self) -> Dynamics:
         """The neuron with the threshold learned so far."""
         level = max(float(self.level.detach()), self.least)
         if level == self._given.subtracted:
@@ -99,14 +101,20 @@ class RepresentationNeuron(SpikingNeuron):
         """Spikes (T, N, …) of ``current`` (T, N, …) or (1, N, …)."""
         if not torch.is_grad_enabled():
             return super().forward(current, time_steps)
-        return _Spikes.apply(current.expand(time_steps, *current.shape[1:]), self.level, self)  # type: ignore[no-any-return]
+        return _Spikes.apply(current.expand(time_steps, *current.shape[1:]), self.level, self)
+
+    @property
+    def slopes(self) -> tuple[float, float, bool]:
+        """τ, Δt, and whether it is the LIF neuron: what the derivatives depend on besides V."""
+        return self.tau, self.delta_t, self.decay < 1
 
     def weights(self, time_steps: int) -> list[float]:
         """w_t / Σ w_t for t = 1 … T."""
         return _weights(self.decay, time_steps)
 
-    def simulate(self, current: Tensor, time_steps: int) -> tuple[Tensor, Tensor]:
-        """What leaves the neurons, (T, N, …), and its representation (N, …), for ``current`` (T, N, …) or (1, N, …)."""
+    def simulate(self, current: Tensor, time_steps: int, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """What leaves the neurons, (T, N, …) in ``dtype``, and its representation (N, …), for ``current`` (T, N, …) or
+        (1, N, …)."""
         level = self.bounded()
         threshold, value = self.alpha * level, level / self.delta_t
         v = torch.zeros_like(current[0])
@@ -118,7 +126,7 @@ class RepresentationNeuron(SpikingNeuron):
             fired = v >= threshold
             v = torch.where(fired, v - level, v)
             mean = torch.where(fired, mean + weight, mean)
-            leaving.append(fired * value)
+            leaving.append((fired * value).to(dtype or current.dtype))
         return torch.cat(leaving).unflatten(0, (time_steps, len(v))), mean * value
 
     def bounded(self) -> Tensor:
@@ -144,7 +152,7 @@ class _Spikes(torch.autograd.Function):
         neuron, steps = ctx.neuron, ctx.time_steps
         spike_value = level / neuron.delta_t  # gradients are those of counts, which the network multiplies with it
         mean = steps * _represented(gradients[0], neuron.weights(steps)) / spike_value
-        into, above = _gradients(mean, arriving, level, neuron.tau, neuron.delta_t)
+        into, above = _gradients(mean, arriving, level, *neuron.slopes)
         return (into / steps).expand(steps, *into.shape), above, None
 
 
@@ -152,21 +160,25 @@ class _Map(torch.autograd.Function):
     """``leaving`` forward; backward the derivative of the map from ``arriving`` to it."""
 
     @staticmethod
-    def forward(ctx: Any, arriving: Tensor, level: Tensor, leaving: Tensor, tau: float, delta_t: float) -> Tensor:
+    def forward(
+        ctx: Any, arriving: Tensor, level: Tensor, leaving: Tensor, tau: float, delta_t: float, leaks: bool
+    ) -> Tensor:
         ctx.save_for_backward(arriving, level)
-        ctx.constants = tau, delta_t
+        ctx.slopes = tau, delta_t, leaks
         return leaving.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         arriving, level = ctx.saved_tensors
-        return (*_gradients(gradients[0], arriving, level, *ctx.constants), None, None, None)
+        return (*_gradients(gradients[0], arriving, level, *ctx.slopes), None, None, None, None)
 
 
-def _gradients(mean: Tensor, arriving: Tensor, level: Tensor, tau: float, delta_t: float) -> tuple[Tensor, Tensor]:
+def _gradients(
+    mean: Tensor, arriving: Tensor, level: Tensor, tau: float, delta_t: float, leaks: bool
+) -> tuple[Tensor, Tensor]:
     """∂L/∂r_in and ∂L/∂V from G = ``mean`` and r_in = ``arriving``."""
     top = level * (tau / delta_t)
-    inside = (arriving >= 0) & (arriving <= top)
+    inside = (arriving > 0) & (arriving < top) if leaks else (arriving >= 0) & (arriving <= top)
     return torch.where(inside, mean / tau, 0.0), delta_t * torch.where(arriving > top, mean, 0.0).sum()
 
 
@@ -206,7 +218,11 @@ def trains_on_representations(network: SpikingNetwork) -> bool:
 def representation_scores(network: SpikingNetwork, x: Tensor) -> Tensor:
     """Scores (N, classes) of integer inputs ``x`` for training, as :meth:`SpikingNetwork.forward`."""
     steps, entry = network.time_steps, network.description["input"]
-    decay = float(network.get_submodule(network.last).dynamics.membrane_decay)  # type: ignore[arg-type]
+    readout = network.get_submodule(network.last)
+    assert isinstance(readout, SpikingNeuron)
+    decay = _number(readout.dynamics.membrane_decay)
+    device = x.device.type
+    stored = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else network.dtype
     x = x.to(network.dtype) * entry["scale"]
     values = {"input": x[None] if entry["encoding"] == "static" else x}
     means = {"input": _represented(values["input"], _weights(decay, steps))}
@@ -215,19 +231,19 @@ def representation_scores(network: SpikingNetwork, x: Tensor) -> Tensor:
         mean = _sum([means[s] for s in sources])
         value = _sum([values[s] for s in sources]).detach()
         if name == network.last:
-            gain = sum(decay**k for k in range(steps)) * module.dynamics.input_gain
+            gain = sum(decay**k for k in range(steps)) * _number(readout.dynamics.input_gain)
             return gain * mean.to(network.dtype)
-        values[name], means[name] = _layer(module, value, mean, steps)
+        values[name], means[name] = _layer(module, value, mean, steps, stored)
     raise AssertionError("a network ends in its last layer")
 
 
-def _layer(module: nn.Module, value: Tensor, mean: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """What leaves a layer, (T, N, …) without a graph, and its representation (N, …) with one."""
+def _layer(module: nn.Module, value: Tensor, mean: Tensor, steps: int, stored: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What leaves a layer, (T, N, …) without a graph, spikes as ``stored``, and its representation (N, …) with one."""
     if isinstance(module, RepresentationNeuron):
         with torch.no_grad():
-            spikes, leaving = module.simulate(value.to(module.level.dtype), steps)
+            spikes, leaving = module.simulate(value.to(module.level.dtype), steps, stored)
         mean = mean.to(module.level.dtype)
-        return spikes, _Map.apply(mean, module.level, leaving, module.tau, module.delta_t)
+        return spikes, _Map.apply(mean, module.level, leaving, *module.slopes)
     if isinstance(module, BatchNorm):
         gain, offset = _normalising(module, mean)
         return value * gain.detach() + offset.detach(), mean * gain + offset

@@ -44,13 +44,13 @@ def spike_based(
 ) -> Description:
     """A network from the papers' short notation, such as ``20C5-P2-50C5-P2-200-10``.
 
-    ``20C5``: 20 channels of 5×5 convolution (with ``padding``; None keeps height and width), neuron; ``P2``: mean over 2×2 into a pool neuron;
-    ``R128`` or ``R128/2``: a residual block of two 3×3 convolutions of 128 channels with neurons, the second one of
-    stride 2, whose shortcut joins the current of the second neuron (1×1 convolution where the channels change, else the
-    spikes themselves, every other one with a stride); ``200``: dense, neuron; the last number: dense into a leaky neuron
-    that never fires, whose membrane after the last step is the answer. ``dropout`` acts behind every neuron but the pool's,
-    one mask for all steps. Pixels x in 0..1 fire with rate ``gain · x + offset`` (numbers, or one a channel); see
-    :class:`snncc.ir.nodes.Encoder`.
+    ``20C5``: 20 channels of 5×5 convolution (with ``padding``; None keeps height and width), neuron; ``P2``: mean over
+    2×2 into a pool neuron; ``R128`` or ``R128/2``: a residual block of two 3×3 convolutions of 128 channels with neurons,
+    the second one of stride 2, whose shortcut joins the current of the second neuron (1×1 convolution where the channels
+    change, else the spikes themselves, every other one with a stride); ``200``: dense, neuron; the last number: dense into
+    a leaky neuron that never fires, whose membrane after the last step is the answer. ``dropout`` acts behind every neuron
+    but the pool's, one mask for all steps. Pixels x in 0..1 fire with rate ``gain · x + offset`` (numbers, or one a
+    channel; ``signed`` and ``seed`` too): see :class:`snncc.ir.nodes.Encoder`.
     """
     made = _Builder(tuple(input_shape), dropout)
     parts = layers.split("-")

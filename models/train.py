@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -99,11 +99,10 @@ def train(
     batches = max(1, len(train_set[0]) // how.batch_size)
     settings = {
         "recipe": recipe.name, "network": recipe.network, "options": asdict(how), "initialise": dict(recipe.initialise),
-        "data": name, "seed": seed,
-        "epochs": passes, "samples": len(train_set[0]),
+        "data": name, "seed": seed, "epochs": passes, "samples": len(train_set[0]),
     }  # fmt: skip
     session, network = _session(recipe, train_set[0], seed, passes * batches, device)
-    run = torch.compile(network) if compiled else network
+    run = cast(torch.nn.Module, torch.compile(network)) if compiled else network
     kept = state_path(out)
     if kept.exists() and not restart:
         session.log += [Epoch(**line) for line in resume(kept, settings, session)]
@@ -115,7 +114,7 @@ def train(
             if progress is not None:
                 progress(number, batch, batches, loss, accuracy)
 
-        loss, accuracy = _epoch(run, how, train_set, session, report)
+        loss, accuracy = one_epoch(run, how, train_set, session, report)
         if number == passes and how.stored == "float16":
             _round(network)
         tested = accuracy_of(network, *first, how.precision if number < passes else "float32")
@@ -141,8 +140,9 @@ def untrained(recipe: Recipe, seed: int = 0, data: str | None = None) -> list[La
     inputs, _ = _tensors(recipe, f"{data or recipe.training.data}:{recipe.training.train_split}", INITIAL_SAMPLES)
     torch.manual_seed(seed)
     network = SpikingNetwork(recipe.network)
-    initialise(network, recipe.initialise, inputs)
-    return diagnose(network, inputs)
+    samples = fixed(network, inputs)
+    initialise(network, recipe.initialise, samples)
+    return diagnose(network, samples)
 
 
 @torch.no_grad()
@@ -162,13 +162,13 @@ def accuracy_of(network: SpikingNetwork, inputs: Tensor, labels: Tensor, precisi
 def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: str) -> tuple[Session, SpikingNetwork]:
     torch.manual_seed(seed)
     network = SpikingNetwork(recipe.network)
-    initialise(network, recipe.initialise, inputs[:INITIAL_SAMPLES])
+    initialise(network, recipe.initialise, fixed(network, inputs[:INITIAL_SAMPLES]))
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = optimiser_of(network, recipe.training, batches)
     return Session(network, optimiser, schedule, torch.Generator().manual_seed(seed), []), network
 
 
-def _epoch(
+def one_epoch(
     network: torch.nn.Module,
     how: Training,
     data: tuple[Tensor, Tensor],
@@ -193,7 +193,7 @@ def _epoch(
         scores = scores.float() / time_steps  # the mean output current; the scale only matters to the loss
         loss = loss_of(how, scores, y)
         session.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if how.gradient_norm:
             torch.nn.utils.clip_grad_norm_(session.network.parameters(), how.gradient_norm)
         session.optimiser.step()
@@ -224,8 +224,10 @@ def _placed(network: torch.nn.Module, x: Tensor) -> Tensor:
 
 def _tensors(recipe: Recipe, name: str, limit: int | None) -> tuple[Tensor, Tensor]:
     """Inputs as stored and labels; raises :class:`InputError` where they do not fit the network."""
-    dataset = load(name, limit)
-    shape = tuple(recipe.network["input"]["shape"])
+    entry, steps = recipe.network["input"], recipe.network["time_steps"]
+    dataset = load(name, limit, steps)
+    timeless = entry["encoding"] == "static" or "encoder" in entry
+    shape = tuple(entry["shape"]) if timeless else (steps, *entry["shape"])
     found = dataset.inputs.shape[1:]
     if dataset.labels is None or found != shape:
         raise InputError(f"{recipe.name}: {name} has samples of shape {found}; the network takes {shape}, with labels")

@@ -19,7 +19,7 @@ class IntegrateReadout:
     1. Where the output reads layers that are no neuron (a last Dense), a neuron that never fires and never leaks is put
        in between. "spike_count" and "summed_current" (the sum of what arrives) become the "membrane" of that neuron
        after the last step; "membrane" (what arrives at the last step) its current, read as the membrane of a neuron that
-       forgets everything (decay 0).
+       forgets everything (decay 0). So does every readout where each step has its answer.
 
     Untouched: an output that reads a neuron, also through Flatten. "weighted_count" of a current is refused, and so is a
     count of a neuron that never fires.
@@ -47,7 +47,7 @@ class IntegrateReadout:
             raise UnsupportedError(
                 f"{graph.output}: reads a time-weighted count of {edges[0].source}, which does not spike; put a neuron there"
             )
-        keep = 0.0 if output.readout == "membrane" else 1.0
+        keep = 0.0 if output.readout == "membrane" or output.each_step else 1.0
         name = unused_name(f"{graph.output}.integrator", graph.nodes)
         nodes = {**graph.nodes, name: Neuron(Dynamics(membrane_decay=keep, fires=False, reset="none"))}
         nodes[graph.output] = replace(output, readout="membrane")

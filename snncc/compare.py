@@ -60,12 +60,20 @@ def compare_recordings(expected: IntegerRecording, actual: IntegerRecording, ord
                 first = found
     cells += expected.scores.size
     if not np.array_equal(expected.scores, actual.scores):
-        differing += int(np.count_nonzero(expected.scores != actual.scores))
+        same_shape = expected.scores.shape == actual.scores.shape
+        differing += int(np.count_nonzero(expected.scores != actual.scores)) if same_shape else expected.scores.size
         if first is None:
-            sample, index = np.argwhere(expected.scores != actual.scores)[0]
-            pair = int(expected.scores[sample, index]), int(actual.scores[sample, index])
-            first = Cell("readout", "score", -1, int(sample), (int(index),), *pair)
+            first = _first_score(expected.scores, actual.scores)
     return Comparison(cells, differing, expected.samples, first)
+
+
+def _first_score(a: Array, b: Array) -> Cell:
+    """First differing cell of scores (N, classes) or (N, T, classes); step -1 where they are of all steps."""
+    if a.shape != b.shape:
+        return Cell("readout", f"scores shape {b.shape} for {a.shape}", -1, 0, (), a.size, b.size)
+    place = tuple(int(i) for i in np.argwhere(a != b)[0])
+    step = place[1] if a.ndim == 3 else -1
+    return Cell("readout", "score", step, place[0], place[-1:], int(a[place]), int(b[place]))
 
 
 def _first_difference(layer: str, quantity: str, a: Array, b: Array) -> Cell | None:

@@ -85,7 +85,9 @@ def parse_encoder(text: str) -> Encoder:
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if key not in _READERS or not equals or key in given:
-            raise InputError(f"--encode {text}: {pair!r} is no option; write KEY=VALUE with KEY of {', '.join(_READERS)}")
+            raise InputError(
+                f"--encode {text}: {pair!r} is no option; write KEY=VALUE with KEY of {', '.join(_READERS)}"
+            )
         try:
             given[key] = _READERS[key](value)
         except (ValueError, KeyError) as error:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from snncc.feed import Inputs, portions, sample_count
 from snncc.program.program import Arithmetic, Program
-from snncc.program.reference import IntegerRecording
+from snncc.program.reference import IntegerRecording, join
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,19 @@ class Target:
     describe: Callable[[Program], Mapping[str, str]] | None = None
     also: tuple[str, ...] = ()
     exact_samples: int | None = None
+
+
+def run_all(
+    target: Target, program: Program, folder: Path | None, inputs: Inputs, options: RunOptions
+) -> IntegerRecording:
+    """``target.run`` on what :func:`snncc.feed.feed` returned; encoded samples a portion at a time."""
+    samples, parts, done = sample_count(inputs, program.source), [], 0
+    for portion in portions(inputs, program.source, program.time_steps):
+
+        def progress(count: int, _: int, before: int = done) -> None:
+            if options.progress is not None:
+                options.progress(before + count, samples)
+
+        parts.append(target.run(program, folder, portion, replace(options, progress=progress)))
+        done += parts[-1].samples
+    return parts[0] if len(parts) == 1 else join(program, parts)

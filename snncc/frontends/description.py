@@ -157,15 +157,20 @@ def _input(part: Fields) -> Input:
 
 def _encoder(part: Fields) -> Encoder:
     part.only("kind", "gain", "offset", "scale", "signed", "seed")
-    gain, offset = (part.numbers(key) if isinstance(part.get(key), list) else part.number(key) for key in ("gain", "offset"))
+    gain, offset = (
+        part.numbers(key) if isinstance(part.get(key), list) else part.number(key) for key in ("gain", "offset")
+    )
     return Encoder(part.text("kind"), gain, offset, part.number("scale"), part.flag("signed"), part.integer("seed"))
 
 
 def _output(part: Fields) -> Output:
-    part.only("readout", "ties", "time_weights")
+    part.only("readout", "ties", "time_weights", "each_step")
     has_weights = part.values.get("time_weights") is not None
     return Output(
-        part.text("readout"), part.text("ties"), part.integers("time_weights", -(1 << 31)) if has_weights else None
+        part.text("readout"),
+        part.text("ties"),
+        part.integers("time_weights", -(1 << 31)) if has_weights else None,
+        "each_step" in part.values and part.flag("each_step"),
     )
 
 

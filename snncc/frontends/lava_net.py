@@ -35,7 +35,7 @@ from snncc.ir.nodes import Conv2d, Dense, Flatten, Input, Neuron, Node, Output
 from snncc.ir.shapes import Shape, infer_shapes
 
 Array = np.ndarray
-OPTIONS = ("time_steps", "input_encoding", "input_low", "input_high", "readout", "ties", "time_weights")
+OPTIONS = ("time_steps", "input_encoding", "input_low", "input_high", "readout", "ties", "time_weights", "each_step")
 USUAL_WEIGHT = 64
 """Of an input layer that gives none: netx, create_input."""
 LAYERS = ("input", "dense", "conv", "flatten")

@@ -221,7 +221,8 @@ def _shown_input(node: Input) -> dict[str, Any]:
 
 
 def _shown_output(node: Output) -> dict[str, Any]:
-    return {"readout": node.readout, "ties": node.ties}
+    each = {"each_step": True} if node.each_step else {}
+    return {"readout": node.readout, "ties": node.ties, **each}
 
 
 def _shown(source: Input, sink: Output) -> dict[str, Any]:

@@ -79,6 +79,11 @@ def build_model(graph: Graph, dtype: str = "float32") -> Any:
 
     if dtype not in DTYPES:
         raise InputError(f"{graph.name}: arithmetic in {dtype!r}; an ONNX model has {' or '.join(DTYPES)}")
+    output = graph.nodes[graph.output]
+    if isinstance(output, Output) and output.each_step:
+        raise UnsupportedError(
+            f"{graph.output}: each step has an answer of its own, which the ONNX export does not write; export NIR"
+        )
     text = encode(graph, dtype)
     made = _Export(graph, np.dtype(dtype))
     model = helper.make_model(

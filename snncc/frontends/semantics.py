@@ -54,6 +54,7 @@ OPTIONS: Mapping[str, str] = {
     "readout": ", ".join(READOUTS),
     "ties": ", ".join(TIE_RULES),
     "time_weights": "whole numbers, one a step, for weighted_count",
+    "each_step": "yes: every step has an answer of its own; no: one a sample",
 }
 DIALECT_OPTIONS = ("dt", "reset", "reset_delay", "multi_spike", "v_min", "norm_input", "tau_scaled", "transposed")
 
@@ -248,7 +249,10 @@ def settled_output(
         raise InputError(
             f"{where}: weighted_count needs one time weight a step ({steps}), and there are {have}: time_weights"
         )
-    return Output(readout, ties, weights), {key: semantics.sources.get(key, origin) for key in ("readout", "ties")}
+    each_step = yes(where, "each_step", values["each_step"]) if "each_step" in values else known.each_step
+    node = Output(readout, ties, weights, each_step)
+    keys = ("readout", "ties", "each_step") if each_step else ("readout", "ties")
+    return node, {key: semantics.sources.get(key, origin) for key in keys}
 
 
 def options_of(dialect: Dialect) -> str:

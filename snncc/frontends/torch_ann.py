@@ -77,7 +77,9 @@ class _Reader:
 
         if is_constant(value):
             return
-        given = value.args[0] if value.args else next(iter(value.kwargs.values()))
+        given = next((n for n in value.all_input_nodes if n in self.home), None)
+        if given is None:
+            raise UnsupportedError(f"{value.name}: reads what no layer gives")
         name = function_name(value)
         read: Any
         if value.op == "call_module":
@@ -128,7 +130,7 @@ class _Reader:
         return Flatten()
 
     def _sum(self, value: fx.Node, read: Any) -> None:
-        sources = []
+        sources: list[str] = []
         for operand, factor in read.operands:
             source = self._source(value, operand)
             if factor != 1.0 or source in sources:

@@ -134,7 +134,7 @@ def read_module(path: Path, arch: str, weights_key: str | None = None) -> Any:
     if path.suffix.lower() == ".pt2":
         from snncc.frontends.torch_pt2 import read_weights
 
-        state = read_weights(path)
+        state: Mapping[str, Any] = read_weights(path)
     else:
         check_file(path)
         _, state = _state_of(path, load_plain(path, path), weights_key)

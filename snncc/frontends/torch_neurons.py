@@ -20,7 +20,7 @@ from snncc.ir.nodes import Conv2d, Dense, Identity, Scale
 if TYPE_CHECKING:
     from torch import nn
 
-FRAMEWORKS = ("snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
+FRAMEWORKS = ("snncc", "snntorch", "spikingjelly", "sinabs", "norse", "rockpool")
 CONTAINERS = (
     *("SequentialState", "Sequential", "TorchSequential", "Network"),
     *("SeqToANNContainer", "MultiStepContainer", "StepModeContainer"),

@@ -128,6 +128,6 @@ def reset_states(module: Any) -> None:
         for name in ("reset_states", "reset_mem", "reset_state", "reset"):
             method = getattr(layer, name, None)
             root = type(layer).__module__.partition(".")[0]
-            if callable(method) and root in ("snntorch", "sinabs", "spikingjelly", "rockpool"):
+            if callable(method) and root in ("snncc", "snntorch", "sinabs", "spikingjelly", "rockpool"):
                 method()
                 break

@@ -25,8 +25,8 @@ class Recording:
     Attributes:
         spikes: spikes of the recorded neurons, whole numbers (before ``spike_value``), int32.
         membranes: membrane at the end of each step, of the recorded neurons; empty unless asked for.
-        scores: (N, classes) readout.
-        predictions: (N,) winning class.
+        scores: (N, classes) readout; (N, T, classes) where each step has its answer.
+        predictions: (N,) or (N, T) winning class.
     """
 
     spikes: Mapping[str, Array]
@@ -119,10 +119,10 @@ def run_graph(
 
 
 def winners(scores: Array, ties: str) -> Array:
-    """Winning class (N,) of ``scores`` (N, classes) under a tie rule."""
+    """Winning class (…) of ``scores`` (…, classes) under a tie rule."""
     if ties == "highest_index":
-        return scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
-    return scores.argmax(axis=1)
+        return scores.shape[-1] - 1 - scores[..., ::-1].argmax(axis=-1)
+    return scores.argmax(axis=-1)
 
 
 def _unchanging(graph: Graph) -> set[str]:
@@ -159,12 +159,12 @@ class _Readout:
         self.node = node
         self.neuron = readout_neuron(graph)
         self.total: Array | None = None
+        self.steps: list[Array] = []
 
     def add(self, t: int, x: Array, states: Mapping[str, Any]) -> None:
         match self.node.readout:
             case "membrane":
-                self.total = x if self.neuron is None else states[self.neuron].v
-                return
+                value = x if self.neuron is None else states[self.neuron].v
             case "summed_current":
                 value = x if self.neuron is None else states[self.neuron].u
             case "weighted_count":
@@ -172,9 +172,16 @@ class _Readout:
                 value = x * self.node.time_weights[t]
             case _:
                 value = x
-        self.total = value if self.total is None else self.total + value
+        if self.node.each_step:
+            self.steps.append(value.reshape(len(value), -1))
+        elif self.node.readout == "membrane" or self.total is None:
+            self.total = value
+        else:
+            self.total = self.total + value
 
     def scores(self) -> Array:
+        if self.steps:
+            return np.stack(self.steps, axis=1)
         assert self.total is not None
         return self.total.reshape(len(self.total), -1)
 

@@ -69,11 +69,14 @@ class Output:
             ``time_weights``), "membrane" (after the last step), "summed_current" (Σ_t u).
         ties: which class wins between equal scores.
         time_weights: (T,) whole numbers for "weighted_count".
+        each_step: every step has an answer of its own, scores (N, T, classes) of that step's spikes, membrane or current
+            alone; "weighted_count" has none.
     """
 
     readout: str = "spike_count"
     ties: str = "lowest_index"
     time_weights: tuple[int, ...] | None = None
+    each_step: bool = False
 
 
 @dataclass(frozen=True, eq=False)

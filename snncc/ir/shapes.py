@@ -150,6 +150,10 @@ def _output(name: str, node: Output) -> None:
         raise GraphError(f"{name}: tie rule {node.ties!r} is not one of {', '.join(TIE_RULES)}")
     if (node.readout == "weighted_count") != (node.time_weights is not None):
         raise GraphError(f"{name}: time_weights belong to the readout weighted_count, and it needs them")
+    if not isinstance(node.each_step, bool):
+        raise GraphError(f"{name}: each_step is {node.each_step!r}; it must be true or false")
+    if node.each_step and node.readout == "weighted_count":
+        raise GraphError(f"{name}: weighted_count adds steps up, but each step has its own answer; read the spike_count")
 
 
 def _time_weights(graph: Graph) -> None:

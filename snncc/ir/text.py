@@ -30,8 +30,9 @@ def _format_node(node: Node) -> str:
     if isinstance(node, Neuron):
         return f"Neuron({_format_dynamics(node.dynamics)})"
     parts = [
-        f"{f.name}={format_value(getattr(node, f.name))}" for f in fields(node) if getattr(node, f.name) is not None
-    ]
+        f"{f.name}={format_value(getattr(node, f.name))}" for f in fields(node)
+        if getattr(node, f.name) is not None and getattr(node, f.name) is not False
+    ]  # fmt: skip
     return f"{type(node).__name__}({', '.join(parts)})"
 
 

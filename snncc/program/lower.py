@@ -179,4 +179,4 @@ def _readout(graph: Graph) -> Readout:
     source = readout_neuron(graph)
     if source is None:
         raise UnsupportedError(f"{graph.output}: reads no neuron; run the integrate-readout pass first")
-    return Readout(source, node.readout, node.ties, node.time_weights)
+    return Readout(source, node.readout, node.ties, node.time_weights, node.each_step)

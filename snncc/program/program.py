@@ -145,6 +145,7 @@ class Readout:
     kind: str
     ties: str = "lowest_index"
     time_weights: tuple[int, ...] | None = None
+    each_step: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +207,9 @@ def check_program(program: Program) -> None:
         raise GraphError(f"readout: reads {readout.population!r}, which is no population")
     _check_choice("readout", "kind", readout.kind, READOUTS)
     _check_choice("readout", "ties", readout.ties, TIE_RULES)
+    _check_choice("readout", "each_step", readout.each_step, (True, False))
+    if readout.each_step and readout.kind == "weighted_count":
+        raise GraphError("readout: weighted_count adds steps up, but each step has its own answer")
     given = -1 if readout.time_weights is None else len(readout.time_weights)
     if given != (program.time_steps if readout.kind == "weighted_count" else -1):
         raise GraphError(f"readout: {readout.kind} with {max(given, 0)} time weights, in {program.time_steps} steps")
@@ -213,7 +217,7 @@ def check_program(program: Program) -> None:
         raise GraphError(f"readout: counts spikes of {readout.population}, which never fires")
 
 
-def _check_choice(name: str, what: str, value: object, allowed: tuple[str, ...]) -> None:
+def _check_choice(name: str, what: str, value: object, allowed: tuple[object, ...]) -> None:
     if value not in allowed:
         raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(allowed)}")
 

@@ -62,7 +62,7 @@ class IntegerRecording:
 
     Attributes:
         spikes, membranes: (T, N, *shape) by population, int64; empty unless recorded.
-        scores: (N, classes) int64. predictions: (N,).
+        scores: (N, classes) int64, or (N, T, classes) where each step has its answer. predictions: (N,) or (N, T).
         counts: exact event counts by population.
         samples: N.
     """
@@ -87,7 +87,7 @@ def run_reference(program: Program, inputs: Array, record: bool = True) -> Integ
     membranes: dict[str, list[Array]] = {p.name: [] for p in program.populations}
     counters = {p.name: _Counter(program, p, steps) for p in program.populations}
     state = {p.name: _initial(p, samples) for p in program.populations}
-    scores: Array | int = 0
+    answers: list[Array] = []
 
     for t in range(steps):
         for population in program.populations:
@@ -106,9 +106,8 @@ def run_reference(program: Program, inputs: Array, record: bool = True) -> Integ
             if record:
                 membranes[name].append(v)
             if name == program.readout.population:
-                scores = _read(program, scores, t, u, v, spikes)
-    assert isinstance(scores, np.ndarray)
-    scores = scores.reshape(samples, -1)
+                answers.append(_read(program, t, u, v, spikes).reshape(samples, -1))
+    scores = _scores(program, answers)
     return IntegerRecording(
         {p.name: np.stack(emitted[p.name]) for p in program.populations} if record else {},
         {n: np.stack(m) for n, m in membranes.items()} if record else {},
@@ -258,10 +257,23 @@ def _product(a: Array, b: Array) -> Array:
 
 
 def predict(scores: Array, ties: str) -> Array:
-    """Winning class (N,) under the tie rule."""
+    """Winning class (…) of scores (…, classes) under the tie rule."""
     if ties == "highest_index":
-        return scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
-    return scores.argmax(axis=1)
+        return scores.shape[-1] - 1 - scores[..., ::-1].argmax(axis=-1)
+    return scores.argmax(axis=-1)
+
+
+def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:
+    """One recording of several batches."""
+    scores = np.concatenate([p.scores for p in parts])
+    return IntegerRecording(
+        {n: np.concatenate([p.spikes[n] for p in parts], axis=1) for n in parts[0].spikes},
+        {n: np.concatenate([p.membranes[n] for p in parts], axis=1) for n in parts[0].membranes},
+        scores,
+        predict(scores, program.readout.ties),
+        add_counts([p.counts for p in parts]),
+        sum(p.samples for p in parts),
+    )
 
 
 def add_counts(parts: Sequence[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:
@@ -305,16 +317,24 @@ def _initial(population: Population, samples: int) -> tuple[Array, Array, Array]
     return zero, np.broadcast_to(population.v_init.astype(np.int64), shape), zero
 
 
-def _read(program: Program, scores: Array | int, t: int, u: Array, v: Array, spikes: Array) -> Array:
+def _read(program: Program, t: int, u: Array, v: Array, spikes: Array) -> Array:
+    """What the readout sees of step t."""
     readout = program.readout
     if readout.kind == "membrane":
         return v
     if readout.kind == "summed_current":
-        return scores + u
+        return u
     if readout.kind == "weighted_count":
         assert readout.time_weights is not None
-        return scores + spikes * readout.time_weights[t]
-    return scores + spikes
+        return spikes * readout.time_weights[t]
+    return spikes
+
+
+def _scores(program: Program, answers: list[Array]) -> Array:
+    """Scores (N, classes), or (N, T, classes), of what the readout saw (N, classes) at each step."""
+    if program.readout.each_step:
+        return np.stack(answers, axis=1)
+    return answers[-1] if program.readout.kind == "membrane" else np.sum(answers, axis=0)
 
 
 class _Counter:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, add_counts, check_inputs, predict
+from snncc.program.reference import IntegerRecording, StepCounts, check_inputs, join, predict
 from snncc.target import RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import (
@@ -51,19 +51,6 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
     return join(program, parts)
 
 
-def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:
-    """One recording of several batches."""
-    scores = np.concatenate([p.scores for p in parts])
-    return IntegerRecording(
-        {n: np.concatenate([p.spikes[n] for p in parts], axis=1) for n in parts[0].spikes},
-        {n: np.concatenate([p.membranes[n] for p in parts], axis=1) for n in parts[0].membranes},
-        scores,
-        predict(scores, program.readout.ties),
-        add_counts([p.counts for p in parts]),
-        sum(p.samples for p in parts),
-    )
-
-
 @dataclass
 class _Live:
     """State of one population during a batch, kernel layout; ``emitted[t]`` are the spikes of step t while needed."""
@@ -88,6 +75,7 @@ def run_batch(prepared: PreparedProgram, inputs: Array, options: RunOptions) -> 
     frames = [to_kernel(x, program.source.shape).astype(np.int32) for x in ([inputs] if static else inputs)]
     live = {p.population.name: _begin(p, samples, program.time_steps) for p in prepared.populations}
     scores = np.zeros((samples, program.population(readout.population).size), np.int64)
+    answers: list[Array] = []
     for t in range(program.time_steps):
         for p in prepared.populations:
             state = live[p.population.name]
@@ -97,9 +85,15 @@ def run_batch(prepared: PreparedProgram, inputs: Array, options: RunOptions) -> 
                 state.membranes.append(state.v.copy())
             if not options.record and t > prepared.depth:
                 state.emitted[t - prepared.depth - 1] = _GONE
-        scores = _read(program, scores, t, live[readout.population])
+        seen = _read(program, t, live[readout.population])
+        if readout.each_step:
+            answers.append(seen.copy())
+        else:
+            scores = seen if readout.kind == "membrane" else scores + seen
     shapes = {p.population.name: p.population.shape for p in prepared.populations}
-    scores = from_kernel(scores, shapes[readout.population]).reshape(samples, -1)
+    if readout.each_step:
+        scores = np.stack(answers, axis=1)
+    scores = from_kernel(scores, shapes[readout.population]).reshape(*scores.shape[:-1], -1)
     return IntegerRecording(
         {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()}
         if options.record
@@ -192,13 +186,15 @@ def _update(prepared: PreparedProgram, p: PreparedPopulation, state: _Live, curr
     state.updates[t] = current.size
 
 
-def _read(program: Program, scores: Array, t: int, state: _Live) -> Array:
+def _read(program: Program, t: int, state: _Live) -> Array:
+    """What the readout sees of step t, (N, size) in kernel layout."""
     readout = program.readout
     if readout.kind == "membrane":
         return state.v
     if readout.kind == "summed_current":
-        return scores + state.u
+        return state.u
+    spikes = state.spikes.astype(np.int64)
     if readout.kind == "weighted_count":
         assert readout.time_weights is not None
-        return scores + state.spikes.astype(np.int64) * readout.time_weights[t]
-    return scores + state.spikes
+        return spikes * readout.time_weights[t]
+    return spikes

@@ -97,6 +97,8 @@ def _readme(program: Program, placement: Placement) -> str:
     source = program.source
     axes = "(N, " if source.encoding == "static" else f"({program.time_steps}, N, "
     wanted = axes + ", ".join(map(str, source.shape)) + ")"
+    each = f"N, {program.time_steps}" if program.readout.each_step else "N"
+    scores, predictions = f"({each}, classes)", f"({each})" if program.readout.each_step else "(N,)"
     rows = [f"| {p.name} | {tuple(p.shape)} | {described[p.name]} |" for p in program.populations]
     rows += [f"| {p.name} | {p.source} → {p.target} | {described[p.name]} |" for p in program.projections]
     return f"""# {program.name} on Lava
@@ -107,7 +109,7 @@ Python 3.10 with `pip install lava-nc==0.10.0`, or a newer Python, for which `ru
     python run.py --input x.npy [--output out.npz] [--limit N] [--record] [--direct]
 
 - input: whole numbers {source.low}..{source.high}, shape {wanted}, as `.npy`;
-- output: `scores` (N, classes) and `predictions` (N,); with `--record` also `spikes/NAME` and `membranes/NAME`,
+- output: `scores` {scores} and `predictions` {predictions}; with `--record` also `spikes/NAME` and `membranes/NAME`,
   (T, N, *shape), channel-first;
 - `--direct` calls Lava's ProcessModels in batches without its runtime: the same numbers, for whole test sets.
 

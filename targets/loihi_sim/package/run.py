@@ -47,7 +47,8 @@ def main() -> int:
     samples = data.shape[samples_axis]
     how = "Lava's ProcessModels called directly" if options.direct else f"{plan.steps_for(samples)} Lava steps"
     print(f"{plan.name}: {samples} samples, {plan.time_steps} time steps each, {how}, {seconds:.1f} s")
-    print("predictions " + " ".join(map(str, result.predictions[:20])) + (" …" if samples > 20 else ""))
+    predictions = result.predictions.reshape(-1)
+    print("predictions " + " ".join(map(str, predictions[:20])) + (" …" if len(predictions) > 20 else ""))
     for name, spikes in result.spikes.items():
         print(f"{name:20s} {np.abs(spikes).sum() / samples:12.1f} spikes a sample")
     return 0

@@ -173,10 +173,10 @@ def read_scores(kind: str, step: int, time_weights: list | None, scores: np.ndar
 
 
 def predict(scores: np.ndarray, ties: str) -> np.ndarray:
-    """Winning class (N,) of scores (N, classes)."""
+    """Winning class (…) of scores (…, classes)."""
     if ties == "highest_index":
-        return scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
-    return scores.argmax(axis=1)
+        return scores.shape[-1] - 1 - scores[..., ::-1].argmax(axis=-1)
+    return scores.argmax(axis=-1)
 
 
 def turned(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

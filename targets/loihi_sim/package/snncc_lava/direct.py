@@ -145,6 +145,7 @@ def _run_batch(plan: Plan, data: np.ndarray, synapses: dict[str, Any], record: b
     if not plan.static:
         emitted[plan.source] = list(data)
     scores = np.zeros((samples, *plan.shape_of(readout["population"])), np.int64)
+    answers: list[np.ndarray] = []
     for step in range(plan.time_steps):
         for name, group in neurons.items():
             arriving = np.zeros((samples, *plan.shape_of(name)), np.int64)
@@ -160,12 +161,16 @@ def _run_batch(plan: Plan, data: np.ndarray, synapses: dict[str, Any], record: b
             membranes[name].append(membrane if record else None)
             if name == readout["population"]:
                 seen = {"membrane": membrane, "summed_current": _current(group)}.get(readout["kind"], spikes)
-                scores = read_scores(readout["kind"], step, readout["time_weights"], scores, seen)
+                if readout["each_step"]:
+                    answers.append(seen.reshape(samples, -1))
+                else:
+                    scores = read_scores(readout["kind"], step, readout["time_weights"], scores, seen)
     recorded = [
         {name: np.stack(x[name]).astype(np.int32) for name in plan.neurons} if record else {}
         for x in (emitted, membranes)
     ]
-    return Result(scores.reshape(samples, -1), np.zeros(0), *recorded)
+    scores = np.stack(answers, axis=1) if readout["each_step"] else scores.reshape(samples, -1)
+    return Result(scores, np.zeros(0), *recorded)
 
 
 def _current(group: Any) -> Any:

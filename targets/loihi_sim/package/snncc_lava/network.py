@@ -24,7 +24,8 @@ from snncc_lava.watch import Watch
 
 @dataclass
 class Result:
-    """What a run left: scores (N, classes), predictions (N,); spikes and membranes (T, N, *shape) where recorded."""
+    """What a run left: scores (N, classes), or (N, T, classes) where each step has its answer, predictions
+    (N,) or (N, T); spikes and membranes (T, N, *shape) where recorded."""
 
     scores: np.ndarray
     predictions: np.ndarray
@@ -147,7 +148,7 @@ class Network:
         name, kind = readout["population"], readout["kind"]
         decoder = Decoder(
             shape=plan.shape_of(name), kind=kind, time_weights=readout["time_weights"], samples=self.samples,
-            offset=plan.places[name].offset, period=plan.time_steps,
+            offset=plan.places[name].offset, period=plan.time_steps, each_step=readout["each_step"],
         )  # fmt: skip
         process = self.processes[name]
         out = process.r_out if kind in ("membrane", "summed_current") else process.s_out

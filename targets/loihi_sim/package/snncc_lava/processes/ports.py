@@ -103,14 +103,19 @@ class PyMembraneRecorder(PyLoihiProcessModel):
 
 
 class Decoder(AbstractProcess):
-    """Adds up each sample's scores, so that only they are read: ``scores`` (samples, classes), channel-first."""
+    """Adds up each sample's scores, so that only they are read: ``scores`` (samples, classes), or (samples, period, classes)
+    where each step has its answer, channel-first."""
 
-    def __init__(self, *, shape: tuple, kind: str, time_weights: list, samples: int, offset: int, period: int) -> None:
+    def __init__(
+        self, *, shape: tuple, kind: str, time_weights: list, samples: int, offset: int, period: int, each_step: bool
+    ) -> None:
         super().__init__(
-            shape=shape, kind=kind, time_weights=time_weights, samples=samples, offset=offset, period=period
-        )
+            shape=shape, kind=kind, time_weights=time_weights, samples=samples, offset=offset, period=period,
+            each_step=each_step,
+        )  # fmt: skip
         self.s_in = InPort(shape=lava_shape(shape))
-        self.scores = Var(shape=(samples, int(np.prod(shape))), init=0)
+        answers = (samples, period) if each_step else (samples,)
+        self.scores = Var(shape=(*answers, int(np.prod(shape))), init=0)
 
 
 @implements(proc=Decoder, protocol=LoihiProtocol)
@@ -126,10 +131,13 @@ class PyDecoder(PyLoihiProcessModel):
         self.shape, self.kind, self.time_weights, self.samples, self.offset, self.period = (
             proc_params[key] for key in ("shape", "kind", "time_weights", "samples", "offset", "period")
         )
+        self.each_step: bool = proc_params["each_step"]
 
     def run_spk(self) -> None:
         """One Lava step."""
         seen = turned(self.s_in.recv().astype(np.int64), self.shape).reshape(-1)
         sample, step = divmod(self.time_step - 1 - self.offset, self.period)
-        if 0 <= sample < self.samples:
+        if 0 <= sample < self.samples and self.each_step:
+            self.scores[sample, step] = seen
+        elif 0 <= sample < self.samples:
             self.scores[sample] = read_scores(self.kind, step, self.time_weights, self.scores[sample], seen)
