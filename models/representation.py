@@ -59,12 +59,10 @@ class RepresentationNeuron(SpikingNeuron):
             _number(v) for v in (dynamics.subtracted, dynamics.spike_value, dynamics.membrane_decay)
         )
         leaks = decay < 1
-        plain = Dynamics(
-            threshold=dynamics.threshold, reset_amount=dynamics.reset_amount, membrane_decay=decay, spike_value=value,
-            input_gain=1 - decay if leaks else 1.0,
-        )  # fmt: skip
-        gain_fits = math.isclose(_number(dynamics.input_gain), _number(plain.input_gain), rel_tol=1e-9)
-        if repr(plain.with_(input_gain=dynamics.input_gain)) != repr(dynamics) or not gain_fits or decay <= 0:
+        gain_fits = math.isclose(_number(dynamics.input_gain), 1 - decay if leaks else 1.0, rel_tol=1e-9)
+        own = ("threshold", "reset_amount", "membrane_decay", "input_gain", "spike_value")
+        plain = Dynamics(**{field: getattr(dynamics, field) for field in own})
+        if repr(plain) != repr(dynamics) or not gain_fits or decay <= 0:
             raise GraphError(
                 f"dsr: {dynamics} is no neuron of this method; it needs a threshold, a reset_amount, a spike_value and, for LIF, "
                 "a membrane_decay and an input_gain of 1 − membrane_decay, all numbers, and the defaults otherwise"

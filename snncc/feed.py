@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -28,6 +28,10 @@ class Entry(Protocol):
         """ "static", "frames" or "spikes"."""
 
 
+@overload
+def feed(inputs: Array, entry: Entry, time_steps: int, where: str, encoder: None = None) -> Array: ...
+@overload
+def feed(inputs: Array, entry: Entry, time_steps: int, where: str, encoder: Encoder | None) -> Inputs: ...
 def feed(inputs: Array, entry: Entry, time_steps: int, where: str, encoder: Encoder | None = None) -> Inputs:
     """``inputs`` (N, …) as the network takes them. A sample with as many elements is reshaped where the network's input is
     flat; a sample with a time axis (T, *shape) is turned to (T, N, *shape); one without, for a network that takes spikes,

@@ -19,6 +19,8 @@ from snncc.target import RunOptions, Target
 
 Array = np.ndarray
 BATCH = 250
+LONG = 10
+"""Samples at once, and the steps beyond which they become fewer: all spikes of a batch are in memory."""
 Z95 = 1.959964
 """97.5 % point of the normal distribution."""
 
@@ -109,12 +111,13 @@ def verify(
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
         target_run = target.run(program, folder, few, recorded)
     tally = _Tally(graph, program)
-    spikes_only = RunOptions(record=True, membranes=False, batch=BATCH // 2)
-    for start in range(0, samples, BATCH):
-        chunk = take(inputs, program.source, start, start + BATCH)
+    size = max(2, BATCH * LONG // max(LONG, program.time_steps))
+    spikes_only = RunOptions(record=True, membranes=False, batch=size // 2)
+    for start in range(0, samples, size):
+        chunk = take(inputs, program.source, start, start + size)
         tally.add(start, run_graph(graph, chunk, np.float32), engine.run(program, folder, chunk, spikes_only))
         if progress is not None:
-            progress(min(start + BATCH, samples), samples)
+            progress(min(start + size, samples), samples)
     on_target = None if target_run is None else compare_recordings(golden, target_run, order)
     predictions = tally.integer_predictions() if target_run is None else target_run.predictions
     found = tally.result(labels, predictions, reference, on_target)

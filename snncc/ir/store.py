@@ -79,6 +79,6 @@ def _node(item: Any, arrays: Mapping[str, Array], where: str) -> Node:
         return Neuron(dynamics)
     if kind is Input and item["fields"].get("encoder") is not None:
         encoder = decode_record(Encoder, item["fields"]["encoder"], arrays, where)
-        return decode_record(Input, item["fields"], arrays, where, encoder=encoder)  # type: ignore[no-any-return]
+        return decode_record(Input, item["fields"], arrays, where, encoder=encoder)
     made: Node = decode_record(kind, item["fields"], arrays, where)
     return made

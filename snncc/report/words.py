@@ -9,7 +9,7 @@ import numpy as np
 
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Graph
-from snncc.ir.nodes import Conv1d, Conv2d, Dense, Neuron, Node, Sparse
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Encoder, Neuron, Node, Sparse
 from snncc.program.bounds import Bounds
 from snncc.program.program import Program
 
@@ -47,7 +47,7 @@ def describe_neuron(d: Dynamics) -> str:
     if d.v_min is not None:
         parts.append(f"v ≥ {number(d.v_min)}")
     if not d.fires:
-        return "; ".join([*parts, "never fires"])
+        return "; ".join([*parts, "never fires", *([f"then v = {leak}"] if late else [])])
     spikes = "fires" if d.levels == 1 else f"fires up to {d.levels} times"
     parts.append(
         f"{spikes} on v {'≥' if d.compare == '>=' else '>'} {number(d.threshold)}"
@@ -79,11 +79,22 @@ def describe_node(node: Node) -> str:
         value = getattr(node, f.name)
         if isinstance(value, np.ndarray) or value is None:
             continue
+        if isinstance(value, Encoder):
+            value = f"({describe_encoder(value)})"
         shown.append(f"{f.name} {'×'.join(map(str, value)) if isinstance(value, tuple) else value}")
     if isinstance(node, Dense | Conv1d | Conv2d):
         shape = "×".join(map(str, node.weight.shape))
         shown.insert(0, f"weight {shape}" + (", bias" if node.bias is not None else ""))
     return ", ".join(shown)
+
+
+def describe_encoder(encoder: Encoder) -> str:
+    """How static samples become spikes."""
+    gain = "" if np.all(np.asarray(encoder.gain) == 1) else f"{number(encoder.gain)}·"
+    offset = f" + {number(encoder.offset)}" if np.any(encoder.offset) else ""
+    sign = ", −1 where negative" if encoder.signed else ""
+    unit = "" if encoder.scale == 1 else f", x = integer / {number(1 / encoder.scale)}"
+    return f"{encoder.kind} spikes of rate {gain}x{offset}{sign}{unit}, seed {encoder.seed}"
 
 
 def parameters(node: Node) -> int:
