@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import GraphError
-from snncc.frontends.description import parse_dynamics
+from snncc.frontends.description import parse_dynamics, parse_source
 from snncc.ir.dynamics import Dynamics
 from snncc.models.activations import Bounded, Clip, Qcfs
 from snncc.models.leak_aware import LeakAwareNeuron
 from snncc.models.networks import Description
 from snncc.models.neurons import SpikingNeuron, Surrogate
+from snncc.models.recurrence import parts_of, run_stepwise
 from snncc.models.representation import RepresentationNeuron, representation_scores, trains_on_representations
 
 INPUT = "input"
@@ -111,6 +112,19 @@ def build_layer(layer: Mapping[str, Any]) -> nn.Module:
         raise GraphError(f"{name}: a {kind} layer needs {error.args[0]!r}") from error
 
 
+def _check_stepwise(name: str, module: nn.Module) -> None:
+    """Raise :class:`GraphError` for a layer that must see all steps at once."""
+    if isinstance(module, SpikingNeuron):
+        plain = type(module).forward is SpikingNeuron.forward
+    else:
+        plain = not isinstance(module, BatchNorm | FixedDropout)
+    if not plain:
+        raise GraphError(
+            f"{name}: a {type(module).__name__} sees all steps at once and cannot hear earlier ones; take neurons of the "
+            "surrogate method, and biases in place of batch norm"
+        )
+
+
 class SpikingNetwork(nn.Module):
     """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values."""
 
@@ -119,10 +133,14 @@ class SpikingNetwork(nn.Module):
         self.description = description
         self.time_steps = int(description["time_steps"])
         self.inputs: dict[str, list[str]] = {}
+        self.delayed: dict[str, list[tuple[str, int]]] = {}
         before = INPUT
         for layer in description["layers"]:
             name = layer["name"]
-            sources = list(layer.get("inputs", [before]))
+            given = [parse_source(name, s) for s in layer.get("inputs", [before])]
+            sources = [s for s, delay in given if not delay]
+            if late := [(s, delay) for s, delay in given if delay]:
+                self.delayed[name] = late
             if missing := [s for s in sources if s != INPUT and s not in self.inputs]:
                 raise GraphError(f"{name}: is fed by {', '.join(missing)}, which does not come before it")
             if "." in name or name == INPUT or hasattr(self, name):
@@ -131,13 +149,17 @@ class SpikingNetwork(nn.Module):
             self.inputs[name] = sources
             before = name
         self.last = before
-        self.on_representations = trains_on_representations(self)
+        self.parts = parts_of(self.inputs, self.delayed)
+        for name in (name for names, stepwise in self.parts if stepwise for name in names):
+            _check_stepwise(name, self.get_submodule(name))
+        self.on_representations = not self.delayed and trains_on_representations(self)
         ends_in_neuron = isinstance(self.get_submodule(before), SpikingNeuron)
         if description["output"]["readout"] == "summed_current" and ends_in_neuron:
             raise GraphError(f"{before}: summed_current sums what a layer without neurons gives; read the membrane")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, classes) of integer inputs ``x``: (N, …) when static, else (T, N, …)."""
+        """Scores (N, classes), or (N, T, classes) where each step has its answer, of integer inputs ``x``: (N, …) when
+        static, else (T, N, …)."""
         if self.training and self.on_representations:
             return representation_scores(self, x)
         return self.scores(self.record(x)[self.last])
@@ -147,16 +169,21 @@ class SpikingNetwork(nn.Module):
         entry = self.description["input"]
         x = x.to(self.dtype) * entry["scale"]
         values = {INPUT: x[None] if entry["encoding"] == "static" else x}
-        for name, sources in self.inputs.items():
-            total = values[sources[0]]
-            for source in sources[1:]:
+        for names, stepwise in self.parts:
+            if stepwise:
+                values |= run_stepwise(self, names, values)
+                continue
+            total = values[self.inputs[names[0]][0]]
+            for source in self.inputs[names[0]][1:]:
                 total = total + values[source]
-            values[name] = self._run_layer(name, total)
+            values[names[0]] = self._run_layer(names[0], total)
         return values
 
     def scores(self, recording: Tensor) -> Tensor:
-        """Scores from the last layer's recording (T, N, classes)."""
+        """Scores from the last layer's recording (T, N, classes), or (1, N, classes)."""
         output = self.description["output"]
+        if output.get("each_step"):
+            return recording.expand(self.time_steps, *recording.shape[1:]).transpose(0, 1)
         if output["readout"] == "membrane":
             return recording[-1]
         if output["readout"] == "weighted_count":

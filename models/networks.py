@@ -8,8 +8,8 @@ A description is a dict::
      "output": {"readout": "membrane", "ties": "lowest_index"}}
 
 Every layer has a "name" and a "kind"; it is fed by the layer before it, or by those in "inputs", whose values add up
-("input" is the network's input). The parameters of each kind are those of :func:`snncc.models.module.build_layer`; a
-"neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with
+("input" is the network's input, "LAYER@1" what a layer, which may come later, gave one step before). The parameters of
+each kind are those of :func:`snncc.models.module.build_layer`; a "neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with
 weights keep them in the state_dict under the layer's name.
 """
 
@@ -152,8 +152,15 @@ def _spike_based(name: str, **arguments: Any) -> Description:
     return spike_based(name, **arguments)
 
 
+def _recurrent(name: str, **arguments: Any) -> Description:
+    from snncc.models.recurrent import recurrent
+
+    return recurrent(name, **arguments)
+
+
 FAMILIES: Mapping[str, Callable[..., Description]] = {
     "convolutional": convolutional, "residual": _residual, "spike_based": _spike_based,
+    "recurrent": _recurrent,
 }  # fmt: skip
 
 

@@ -146,13 +146,17 @@ class SpikingNeuron(nn.Module):
     def step(self, state: State, current: Tensor) -> State:
         """The state after one step with input ``current`` (N, …)."""
         d, i = self.dynamics, current
-        u = i if d.current_decay is None else constant(d.current_decay, i) * state.u + i
+        u = i if d.current_decay is None else self.decayed(d.current_decay, state.u) + i
         if not _is(d.current_bias, 0.0):
             u = u + constant(d.current_bias, u)
         v, spikes = self._step(state.u if d.current_timing == "after" else u, state.v, state.spikes)
         if d.fires and d.reset_current:
             u = torch.where(resetting(d, state.spikes, spikes) != 0, torch.zeros_like(u), u)
         return State(u, v, spikes)
+
+    def decayed(self, factor: Value, x: Tensor) -> Tensor:
+        """A state after one step of leak."""
+        return constant(factor, x) * x
 
     def learned(self) -> dict[str, Any]:
         """Constants that training changed: field of ``dynamics`` to number or nested lists, as a description holds them."""
@@ -165,7 +169,7 @@ class SpikingNeuron(nn.Module):
         pending = d.fires and d.reset_timing == "immediate_pending"
         owed = _SpikeCount.apply(v, d, self.surrogate) if pending else None
         if d.decay_timing == "before" and not _is(d.membrane_decay, 1.0):
-            v = constant(d.membrane_decay, v) * v
+            v = self.decayed(d.membrane_decay, v)
         if d.fires and d.reset_timing == "next_step":
             v = self._reset(v, spikes)
         v = v + (u if _is(d.input_gain, 1.0) else constant(d.input_gain, v) * u)
@@ -186,7 +190,7 @@ class SpikingNeuron(nn.Module):
             if owed is not None:
                 v = self._reset(v, spikes - owed)
         if d.decay_timing == "after" and not _is(d.membrane_decay, 1.0):
-            v = constant(d.membrane_decay, v) * v
+            v = self.decayed(d.membrane_decay, v)
         return v, spikes
 
     def _reset(self, v: Tensor, spikes: Tensor) -> Tensor:

@@ -28,11 +28,13 @@ from snncc.models.encode import drawn, fixed
 from snncc.models.initialise import initialise
 from snncc.models.module import SpikingNetwork
 from snncc.models.optimisers import loss_of, optimiser_of
+from snncc.models.quantised import QuantisedNetwork, prepared
 from snncc.models.recipes import Recipe, Training
 from snncc.models.resume import Session, resume, save, state_path
 
 Progress = Callable[[int, int, int, float, float], None]
-EVALUATION_BATCH = 500
+EVALUATION_BATCH, EVALUATION_VALUES = 500, 500 * 3 * 32 * 32
+"""Samples at once, and input values over all steps."""
 INITIAL_SAMPLES = 256
 """Of the training set, on which data-dependent initialisations look."""
 
@@ -115,6 +117,8 @@ def train(
                 progress(number, batch, batches, loss, accuracy)
 
         loss, accuracy = one_epoch(run, how, train_set, session, report)
+        if number == passes and isinstance(network, QuantisedNetwork):
+            network.settle()
         if number == passes and how.stored == "float16":
             _round(network)
         tested = accuracy_of(network, *first, how.precision if number < passes else "float32")
@@ -147,22 +151,33 @@ def untrained(recipe: Recipe, seed: int = 0, data: str | None = None) -> list[La
 
 @torch.no_grad()
 def accuracy_of(network: SpikingNetwork, inputs: Tensor, labels: Tensor, precision: str = "float32") -> float:
-    """Share of ``inputs`` (N, …) classified as ``labels`` (N,), in evaluation mode; rate-coded as deployment does."""
+    """Share of ``inputs`` (N, …) classified as ``labels`` (N,), or of their steps as ``labels`` (N, T), -1 where a step has
+    none, in evaluation mode; rate-coded as deployment does."""
     network.eval()
-    right = 0
-    steps = 1 if network.description["input"]["encoding"] == "static" else network.time_steps
-    size = max(1, EVALUATION_BATCH // steps)
+    right = total = 0
+    size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // fixed(network, inputs[:1]).numel()))
     for batch, (x, y) in enumerate(zip(inputs.split(size), labels.split(size), strict=True)):
         x, y = _placed(network, fixed(network, x, batch * size)), _placed(network, y)
         with _precision(precision, x):
-            right += int((network(x).argmax(1) == y).sum())
-    return right / len(labels)
+            scores, y = _labelled(network(x), y)
+        right += int((scores.argmax(1) == y).sum())
+        total += len(y)
+    return right / total
+
+
+def _labelled(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (M, classes) and labels (M,) of samples, labels (N,), or of the steps that have a label (N, T) of 0 or more."""
+    if labels.dim() == 1:
+        return scores, labels
+    known = labels >= 0
+    return scores[known], labels[known]
 
 
 def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: str) -> tuple[Session, SpikingNetwork]:
     torch.manual_seed(seed)
     network = SpikingNetwork(recipe.network)
     initialise(network, recipe.initialise, fixed(network, inputs[:INITIAL_SAMPLES]))
+    network = prepared(network, recipe.training.start, recipe.training.bits)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = optimiser_of(network, recipe.training, batches)
     return Session(network, optimiser, schedule, torch.Generator().manual_seed(seed), []), network
@@ -190,7 +205,9 @@ def one_epoch(
         y = _placed(session.network, labels[chosen])
         with _precision(how.precision, x):
             scores = network(x)
-        scores = scores.float() / time_steps  # the mean output current; the scale only matters to the loss
+        if y.dim() == 1:
+            scores = scores.float() / time_steps  # the mean output current; the scale only matters to the loss
+        scores, y = _labelled(scores.float(), y)
         loss = loss_of(how, scores, y)
         session.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -199,7 +216,7 @@ def one_epoch(
         session.optimiser.step()
         session.schedule.step()
         total_loss += loss.item()
-        total_right += float((scores.argmax(1) == y).sum()) / size
+        total_right += float((scores.argmax(1) == y).float().mean())
         report(batch, total_loss / batch, total_right / batch)
     return total_loss / count, total_right / count
 
@@ -223,15 +240,18 @@ def _placed(network: torch.nn.Module, x: Tensor) -> Tensor:
 
 
 def _tensors(recipe: Recipe, name: str, limit: int | None) -> tuple[Tensor, Tensor]:
-    """Inputs as stored and labels; raises :class:`InputError` where they do not fit the network."""
+    """Inputs as stored and labels (N,) or (N, T); raises :class:`InputError` where they do not fit the network."""
     entry, steps = recipe.network["input"], recipe.network["time_steps"]
     dataset = load(name, limit, steps)
     timeless = entry["encoding"] == "static" or "encoder" in entry
     shape = tuple(entry["shape"]) if timeless else (steps, *entry["shape"])
     found = dataset.inputs.shape[1:]
-    if dataset.labels is None or found != shape:
-        raise InputError(f"{recipe.name}: {name} has samples of shape {found}; the network takes {shape}, with labels")
-    return torch.from_numpy(dataset.inputs), torch.from_numpy(dataset.labels)
+    each_step = bool(recipe.network["output"].get("each_step"))
+    labels = dataset.step_labels if each_step else dataset.labels
+    if labels is None or found != shape:
+        each = "a label a step" if each_step else "labels"
+        raise InputError(f"{recipe.name}: {name} has samples of shape {found}; the network takes {shape}, with {each}")
+    return torch.from_numpy(dataset.inputs), torch.from_numpy(labels)
 
 
 def _write_log(path: Path, log: list[Epoch]) -> Path:

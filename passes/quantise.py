@@ -102,6 +102,8 @@ class Quantise:
                 context.remarks.append(f"{name}: sums can reach {worst:,.0f} units; shifted right by {shift} bits")
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
+        if trained := _other_bits(graph, self.bits):
+            context.remarks.append(f"was trained with weights of {trained} bits; --bits {trained} keeps those integers")
         made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
         return PassResult(made, True, self._summary(graph, len(own) == len(units)))
 
@@ -161,6 +163,14 @@ class Quantise:
         scale = "per channel" if self.per_channel else "per layer"
         leak = "; 12-bit leak" if leaks else ""
         return f"{self.bits}-bit weights, {scale}{leak}; {self.guard_bits} guard bits; thresholds exact"
+
+
+def _other_bits(graph: Graph, bits: int) -> int:
+    """The bits that the network was fine-tuned for, where they are others; else 0."""
+    record: Any = graph.origin
+    for key in ("training", "options", "bits"):
+        record = record.get(key) if isinstance(record, Mapping) else None
+    return record if isinstance(record, int) and 2 <= record <= 16 and record != bits else 0
 
 
 def quantise_dynamics(name: str, d: Dynamics, unit: Array, guard_bits: int, shape: Shape) -> Dynamics:

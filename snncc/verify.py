@@ -52,7 +52,8 @@ class Verification:
 
     Attributes:
         drop: float minus integer accuracy; ``drop_interval`` its 95 % interval (normal approximation over pairs).
-        agreement: share of samples for which float and integer network give the same class.
+        agreement: share of samples (of steps, where each has its answer) for which float and integer network give the same
+            class.
         reference: fixed-sim against the golden interpreter. target: the target against it (None for fixed-sim itself).
         first_deviation: the earliest cell in which the integer spikes leave the float ones, which quantisation may do.
     """
@@ -186,7 +187,7 @@ class _Tally:
         ]
         drop, interval = None, None
         if labels is not None:
-            drop, interval = paired_drop(floats == labels, integers == labels)
+            drop, interval = paired_drop(correct(floats, labels), correct(integers, labels))
         return Verification(
             samples,
             _accuracy(floats, labels),
@@ -204,14 +205,29 @@ class _Tally:
         )
 
 
+def correct(predictions: Array, labels: Array) -> Array:
+    """What each sample adds to the accuracy, (N,), which is the mean: 1 where its class is right, else 0. With labels
+    (N, T), -1 where a step has none: its right steps over the mean number of steps that have one. The steps of a sample are
+    not independent, so a spread is one over samples. Raises :class:`InputError` where no step has a label."""
+    if labels.shape != predictions.shape:
+        raise InputError(f"the labels have shape {labels.shape}, but the network answers {predictions.shape}")
+    if labels.ndim == 1:
+        return (predictions == labels).astype(float)
+    known = labels >= 0
+    if not known.any():
+        raise InputError("no step of the data has a label, so there is no accuracy")
+    right: Array = ((predictions == labels) & known).sum(axis=1) * (len(labels) / known.sum())
+    return right
+
+
 def paired_drop(float_correct: Array, integer_correct: Array) -> tuple[float, tuple[float, float]]:
-    """Accuracy of the first minus that of the second on the same samples, with its 95 % interval (normal
-    approximation of the mean of paired differences)."""
-    difference = float_correct.astype(float) - integer_correct.astype(float)
+    """Accuracy of the first minus that of the second on the same samples (what :func:`correct` gave), with its 95 % interval
+    (normal approximation of the mean of paired differences)."""
+    difference = float_correct - integer_correct
     mean = float(difference.mean())
     half = Z95 * float(difference.std()) / len(difference) ** 0.5
     return mean, (mean - half, mean + half)
 
 
 def _accuracy(predictions: Array, labels: Array | None) -> float | None:
-    return None if labels is None else float(np.mean(predictions == labels[: len(predictions)]))
+    return None if labels is None else float(correct(predictions, labels[: len(predictions)]).mean())

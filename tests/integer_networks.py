@@ -159,4 +159,5 @@ def _dense_or_sparse(
 def _readout(draw: Any, rng: np.random.Generator, last: Population, steps: int) -> Readout:
     kind = draw(st.sampled_from(READOUTS if last.fires else ("membrane", "summed_current")))
     times = tuple(int(w) for w in rng.integers(-3, 6, steps)) if kind == "weighted_count" else None
-    return Readout(last.name, kind, draw(st.sampled_from(TIE_RULES)), times)
+    each_step = times is None and draw(st.sampled_from((False, False, True)))
+    return Readout(last.name, kind, draw(st.sampled_from(TIE_RULES)), times, each_step)

@@ -245,7 +245,8 @@ def finish(net: Net, last: str, steps: int) -> Graph:
     between = net.draw(st.sampled_from((None, Flatten(), Identity())))
     if between is not None:
         last = net.add("way-out", between, last)
-    net.add("output", Output(kind, net.draw(st.sampled_from(TIE_RULES)), times), last)
+    each_step = times is None and net.draw(st.sampled_from((False, False, True)))
+    net.add("output", Output(kind, net.draw(st.sampled_from(TIE_RULES)), times, each_step), last)
     return build_graph(net.nodes, net.edges, steps, "random")
 
 

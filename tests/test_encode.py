@@ -17,6 +17,7 @@ from snncc.ir.graph import chain
 from snncc.ir.nodes import Dense, Encoder, Flatten, Input, Neuron, Output
 from snncc.ir.shapes import infer_shapes
 from snncc.ir.store import decode_graph, encode_graph
+from snncc.report.words import describe_encoder
 
 SHAPE, STEPS = (2, 5, 3), 7
 SAMPLES = np.random.default_rng(0).integers(0, 256, (9, *SHAPE)).astype(np.uint8)
@@ -145,3 +146,10 @@ def test_encoders_that_make_no_sense(changes: dict[str, Any], message: str) -> N
 
 def test_rates_of_channels() -> None:
     assert rates(np.full((1, 2, 1, 1), 255), SIGNED).flatten().tolist() == [0.75, 1.0]
+
+
+def test_an_encoder_in_words() -> None:
+    assert describe_encoder(Encoder()) == "poisson spikes of rate x, x = integer / 255, seed 0"
+    assert describe_encoder(Encoder(gain=0.5, offset=-0.25, scale=1.0, signed=True, seed=2)) == (
+        "poisson spikes of rate 0.5·x + -0.25, −1 where negative, seed 2"
+    )

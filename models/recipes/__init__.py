@@ -39,6 +39,8 @@ class Training:
         gradient_norm: gradients are scaled down to this norm where they exceed it; 0 leaves them.
         precision: "float32", or "bfloat16" for the layers with weights (membranes stay float32).
         stored: "float32" or "float16": type of the checkpoint's weights. Reported accuracies are those of what is stored.
+        start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
+        bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
         flip: half of the images are mirrored left to right.
         shift_pixels: images move by up to this many pixels each way.
         rotation_degrees: images turn by up to this angle each way.
@@ -62,6 +64,8 @@ class Training:
     gradient_norm: float = 0.0
     precision: str = "float32"
     stored: str = "float32"
+    start: str = ""
+    bits: int = 0
     flip: bool = False
     shift_pixels: int = 0
     rotation_degrees: float = 0.0
@@ -73,6 +77,10 @@ class Training:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"training: {name} is {getattr(self, name)!r}; known are {', '.join(known)}")
+        if self.bits and not 2 <= self.bits <= 16:
+            raise InputError(f"training: bits is {self.bits}; weights of 2 to 16 bits are supported, 0 trains floats")
+        if self.bits and self.precision != "float32":
+            raise InputError(f"training: precision is {self.precision!r}; it must be 'float32' to hold integers (bits)")
 
 
 @dataclass(frozen=True, eq=False)

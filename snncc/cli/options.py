@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from snncc.feed import Inputs
     from snncc.ir.graph import Graph
-    from snncc.ir.nodes import Input
+    from snncc.ir.nodes import Input, Output
     from snncc.program.artifact import Artifact
     from snncc.target import CompileOptions, Target
 
@@ -149,12 +149,13 @@ CALIBRATION_SAMPLES = 200
 
 
 def load_data(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, np.ndarray | None]:
-    """(inputs as the network takes them, labels or None)."""
+    """(inputs as the network takes them, labels or None): (N,), or (N, T) where the network answers each step."""
     from snncc.data import load
     from snncc.feed import feed
 
     data, entry = load(name, limit, graph.time_steps), input_of(graph)
-    return feed(data.inputs, entry, graph.time_steps, name, entry.encoder), data.labels
+    labels = data.step_labels if cast("Output", graph.nodes[graph.output]).each_step else data.labels
+    return feed(data.inputs, entry, graph.time_steps, name, entry.encoder), labels
 
 
 def input_of(graph: Graph) -> Input:

@@ -29,13 +29,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Run the compiled FOLDER on data with its own target; needs no training framework."""
-    import numpy as np
-
     from snncc.errors import InputError
     from snncc.files import save_arrays, written_beside
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions, run_all
+    from snncc.verify import correct
 
     artifact = shared.read_compiled(folder)
     if artifact is None:
@@ -45,7 +44,7 @@ def command(
     inputs, labels = shared.load_data(data_name, limit, shared.with_encoder(artifact.graph, encode_text))
     with terminal.progress(target.name, not as_json) as update:
         result = run_all(target, program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
-    accuracy = None if labels is None else float(np.mean(result.predictions == labels))
+    accuracy = None if labels is None else float(correct(result.predictions, labels).mean())
     if output is not None:
         with written_beside(output) as beside:
             save_arrays(beside, {"scores": result.scores, "predictions": result.predictions})

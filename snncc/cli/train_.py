@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -19,6 +19,8 @@ from snncc.cli import options as shared
 @click.option("--epochs", type=click.IntRange(min=1), help="Other than the recipe's.")
 @click.option("--data", "data_name", help="A data set other than the recipe's, such as fashion-mnist.")
 @shared.limit_option
+@click.option("--from", "start", metavar="MODEL", help="Checkpoint or zoo model to go on from.")
+@click.option("--bits", type=click.IntRange(2, 16), help="Train with the integers that compile --bits would deploy.")
 @click.option("--device", default="cpu", show_default=True, help="Of PyTorch, such as cuda.")
 @click.option("--compile", "compiled", is_flag=True, help="Through torch.compile: faster; needs a C++ compiler.")
 @click.option("--restart", is_flag=True, help="Train from the start where an unfinished training was kept.")
@@ -26,7 +28,7 @@ from snncc.cli import options as shared
 @shared.json_option
 def command(
     recipe_name: str, output: Path | None, seed: int, epochs: int | None, data_name: str | None, limit: int | None,
-    device: str, compiled: bool, restart: bool, diagnose: bool, as_json: bool,
+    start: str | None, bits: int | None, device: str, compiled: bool, restart: bool, diagnose: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log.
 
@@ -40,6 +42,8 @@ def command(
     if recipe_name not in recipes:
         raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
     recipe = recipes[recipe_name]
+    other = {key: value for key, value in (("start", start), ("bits", bits)) if value is not None}
+    recipe = replace(recipe, training=replace(recipe.training, **other))
     if diagnose:
         _diagnose(recipe, seed, data_name, as_json)
         return

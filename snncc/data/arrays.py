@@ -16,7 +16,7 @@ LABEL_KEYS = ("y", "labels")
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Inputs (N, …) as integers and labels (N,) int64 or None. Raises :class:`InputError`."""
+    """Inputs (N, …) as integers and labels int64, (N,) or, one a step, (N, T), or None. Raises :class:`InputError`."""
     arrays = load_arrays(path)
     found = _first(arrays, INPUT_KEYS)
     if found is None:
@@ -26,15 +26,19 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     inputs = _whole_numbers(path, found)
     if inputs.ndim < 2 or inputs.size == 0:
         raise InputError(f"{path}: x has shape {inputs.shape}; at least one sample on a first axis is needed")
-    return inputs, labels_of(path, arrays, len(inputs))
+    return inputs, labels_of(path, arrays, len(inputs), inputs.shape[1])
 
 
-def labels_of(path: Path, arrays: Mapping[str, np.ndarray], samples: int) -> np.ndarray | None:
-    """Labels (N,) int64 of a file with ``samples`` samples, or None. Raises :class:`InputError`."""
+def labels_of(
+    path: Path, arrays: Mapping[str, np.ndarray], samples: int, steps: int | None = None
+) -> np.ndarray | None:
+    """Labels int64, (N,) of a file with ``samples`` samples, or (N, T) where they have ``steps``, or None.
+    Raises :class:`InputError`."""
     labels = _first(arrays, LABEL_KEYS)
     if labels is None:
         return None
-    if labels.shape != (samples,) or labels.dtype.kind not in "iu":
+    each_step = steps is not None and labels.shape == (samples, steps)
+    if not (labels.shape == (samples,) or each_step) or labels.dtype.kind not in "iu":
         raise InputError(
             f"{path}: y is {labels.dtype} of shape {labels.shape}; whole numbers of shape {(samples,)} are needed"
         )

@@ -29,8 +29,8 @@ class Dataset:
             integers and shapes (N, …).
         labels: (N,) int64, or None where a user's file has none or there is one a step.
         description: one line on what they are.
-        step_labels: (N, T) int64 for sets with a class a step, -1 where a step has none; else None. ``verify`` judges one
-            class a sample and does not use them.
+        step_labels: (N, T) int64 for sets with a class a step, -1 where a step has none; else None. Networks that answer
+            each step are judged by them.
     """
 
     name: str

@@ -60,7 +60,10 @@ def load(name: str, limit: int | None = None, time_steps: int | None = None) -> 
 def _own(request: Request) -> Dataset:
     need_no_options(request)
     inputs, labels = read_npz(Path(request.name))
-    return Dataset(request.name, inputs, labels, f"{len(inputs):,} samples of a user's file")
+    text = f"{len(inputs):,} samples of a user's file"
+    if labels is not None and labels.ndim == 2:
+        return Dataset(request.name, inputs, None, text, labels)
+    return Dataset(request.name, inputs, labels, text)
 
 
 def _idx_set(source: Source, part: str, description: str) -> Dataset:

@@ -1,8 +1,9 @@
 """From a network description (plain data, as zoo checkpoints carry it) and its tensors to a Graph.
 
 A description is ``{"name", "time_steps", "input": {…}, "layers": [{"name", "kind", …}, …], "output": {…}}``. A layer is
-fed by the one before it, or by those in its "inputs", whose values add up; "input" is the network's input. Nothing in a
-description is trusted: every field is checked for type and range, and a field that is not known is an error.
+fed by the one before it, or by those in its "inputs", whose values add up; "input" is the network's input, and "LAYER@D" what
+LAYER, which may come later, gave D steps before. Nothing in a description is trusted: every field is checked for type and
+range, and a field that is not known is an error.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def graph_of(description: Mapping[str, Any], arrays: Mapping[str, Array], origin
         name = layer.where
         if name in nodes or name == OUTPUT:
             raise InputError(f"{name}: there are two layers of this name; every layer needs its own")
-        sources = _sources(layer, before)
+        sources = [parse_source(name, source) for source in _sources(layer, before)]
         kind = layer.text("kind")
         if kind in ACTIVATIONS:
             raise UnsupportedError(
@@ -71,7 +72,7 @@ def graph_of(description: Mapping[str, Any], arrays: Mapping[str, Array], origin
         if kind not in _KINDS:
             raise InputError(f"{name}: {kind[:40]!r} is no known kind of layer; known are {', '.join(_KINDS)}")
         nodes[name] = _KINDS[kind](name, layer, tensors)
-        edges += [Edge(source, name) for source in sources]
+        edges += [Edge(source, name, delay) for source, delay in sources]
         before = name
     tensors.check_all_taken()
     nodes[OUTPUT] = _output(network.part("output"))
@@ -144,6 +145,16 @@ def _sources(layer: Fields, before: str) -> list[str]:
     if not isinstance(sources, list | tuple) or not sources or not all(isinstance(s, str) for s in sources):
         raise InputError(f"{layer.where}: inputs is {shown(sources)}; a list of layer names is needed")
     return list(sources)
+
+
+def parse_source(name: str, text: str) -> tuple[str, int]:
+    """(layer, delay) of ``"LAYER"`` or ``"LAYER@DELAY"`` in the "inputs" of layer ``name``."""
+    source, mark, delay = text.partition("@")
+    if mark and not (delay.isascii() and delay.isdigit() and 1 <= int(delay[:8]) <= MAX_TIME_STEPS):
+        raise InputError(
+            f"{name}: is fed by {text[:60]!r}; a delay is a whole number of steps, 1 or more: {source[:40]}@1"
+        )
+    return source, int(delay) if mark else 0
 
 
 def _input(part: Fields) -> Input:

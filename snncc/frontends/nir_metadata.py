@@ -20,10 +20,12 @@ from snncc.frontends.nir_file import Parameter, RawFile, digest
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Graph, build_graph
 from snncc.ir.nodes import (
+    OPTIONAL,
     AvgPool2d,
     Conv1d,
     Conv2d,
     Dense,
+    Encoder,
     Flatten,
     Identity,
     Input,
@@ -40,8 +42,23 @@ MAX_WHOLE = 2**31
 
 _POOL = {"kernel": "pair", "stride": "pair", "padding": "pair"}
 _FIELDS: Mapping[type, Mapping[str, str]] = {
-    Input: {"shape": "sizes", "encoding": "text", "scale": "float", "low": "int", "high": "int"},
-    Output: {"readout": "text", "ties": "text", "time_weights": "sizes?"},
+    Input: {
+        "shape": "sizes",
+        "encoding": "text",
+        "scale": "float",
+        "low": "int",
+        "high": "int",
+        "encoder": "encoder?",
+    },
+    Encoder: {
+        "kind": "text",
+        "gain": "numbers",
+        "offset": "numbers",
+        "scale": "float",
+        "signed": "bool",
+        "seed": "seed",
+    },
+    Output: {"readout": "text", "ties": "text", "time_weights": "sizes?", "each_step": "bool"},
     Dense: {"weight": "array", "bias": "array?"},
     Conv1d: {
         "weight": "array",
@@ -88,7 +105,7 @@ _FIELDS: Mapping[type, Mapping[str, str]] = {
     },
 }
 """Every field of every node, with what it may hold; a trailing ? allows None."""
-_TYPES: Mapping[str, type] = {kind.__name__: kind for kind in _FIELDS if kind is not Dynamics}
+_TYPES: Mapping[str, type] = {kind.__name__: kind for kind in _FIELDS if kind not in (Dynamics, Encoder)}
 
 
 def encode(
@@ -104,12 +121,18 @@ def encode(
                 return {"parameter": key, "node": at}
             arrays[str(len(arrays))] = np.asarray(item)
             return {"array": str(len(arrays) - 1)}
+        if isinstance(item, Encoder):
+            return {f.name: value(getattr(item, f.name), None, f.name) for f in fields(item)}
         return list(item) if isinstance(item, tuple) else item
 
     def entry(name: str, node: Node) -> dict[str, Any]:
         held: Any = node.dynamics if isinstance(node, Neuron) else node
         at = standard.get(name)
-        found = {f.name: value(getattr(held, f.name), at, f.name) for f in fields(held)}
+        usual = OPTIONAL.get(type(node), {})
+        found = {
+            f.name: value(getattr(held, f.name), at, f.name) for f in fields(held)
+            if f.name not in usual or getattr(held, f.name) != usual[f.name]
+        }  # fmt: skip
         return {"name": name, "type": type(node).__name__, "fields": found}
 
     text = {
@@ -190,6 +213,7 @@ class _Decoder:
 
     def fields(self, name: str, kind: type, given: dict[str, Any]) -> dict[str, Any]:
         known = _FIELDS[kind]
+        given = {k: v for k, v in OPTIONAL.get(kind, {}).items() if k in known} | given
         if set(given) != set(known):
             odd = ", ".join(sorted(map(str, set(given) ^ set(known))))
             raise InputError(
@@ -206,6 +230,10 @@ class _Decoder:
             made = tuple(value)
             if all(_is_whole(v) for v in made) and (what == "sizes" or len(made) == 2):
                 return made
+        elif what == "encoder" and isinstance(value, dict):
+            return Encoder(**self.fields(place, Encoder, value))
+        elif what == "numbers" and isinstance(value, list) and all(_is_number(v) for v in value):
+            return tuple(value)
         elif what != "array" and _CHECKS[what](value):
             return value
         raise InputError(f"{self.where}: {place} is {str(value)[:60]!r} in the snncc metadata; {what} is expected")
@@ -236,6 +264,9 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "value": _is_number,
     "int": _is_whole,
     "bool": lambda v: isinstance(v, bool),
+    "seed": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    "numbers": _is_number,
+    "encoder": lambda v: False,
     "pair": lambda v: False,
     "sizes": lambda v: False,
 }

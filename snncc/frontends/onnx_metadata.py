@@ -18,7 +18,7 @@ import numpy as np
 from snncc.errors import InputError, UnsupportedError
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Graph, build_graph
-from snncc.ir.nodes import Neuron, Node
+from snncc.ir.nodes import OPTIONAL, Encoder, Neuron, Node
 from snncc.ir.shapes import infer_shapes
 from snncc.ir.store import KINDS
 
@@ -30,6 +30,7 @@ VERSION = 1
 DIGEST = "sha256"
 DTYPES = ("float32", "float64")
 MAX_WHOLE = 2**31
+_NUMBERS = "float | tuple[float, ...]"
 
 
 def held_fields(node: Node) -> tuple[Any, tuple[Field[Any], ...]]:
@@ -60,6 +61,8 @@ def encode(graph: Graph, dtype: str) -> str:
         item = getattr(held, f.name)
         if isinstance(item, np.ndarray) or (isinstance(item, np.generic) and _may_be_array(f)):
             return {"initializer": array_name(name, f.name)}
+        if isinstance(item, Encoder):
+            return {g.name: value(name, item, g) for g in fields(item)}
         if isinstance(item, tuple):
             return [v.item() if isinstance(v, np.generic) else v for v in item]
         return item.item() if isinstance(item, np.generic) else item
@@ -67,7 +70,11 @@ def encode(graph: Graph, dtype: str) -> str:
     entries = []
     for name, node in graph.nodes.items():
         held, known = held_fields(node)
-        made = {f.name: value(name, held, f) for f in known}
+        usual = OPTIONAL.get(type(node), {})
+        made = {
+            f.name: value(name, held, f) for f in known
+            if f.name not in usual or getattr(held, f.name) != usual[f.name]
+        }  # fmt: skip
         entries.append({"name": name, "type": type(node).__name__, "fields": made})
     table = {
         "format": FORMAT,
@@ -154,7 +161,8 @@ class _Reader:
         return name, Neuron(made) if kind is Neuron else made
 
     def fields(self, name: str, kind: type, given: dict[str, Any]) -> Any:
-        known = {f.name: str(f.type) for f in fields(kind)}
+        known = {f.name: str(f.type) for f in fields(kind)} | ({"seed": "seed"} if kind is Encoder else {})
+        given = {k: v for k, v in OPTIONAL.get(kind, {}).items() if k in known} | given
         if set(given) != set(known):
             odd = ", ".join(sorted(set(given) ^ set(known)))
             raise InputError(f"{self.where}: {name} has other fields than a {kind.__name__}: {odd[:80]}")
@@ -178,6 +186,10 @@ class _Reader:
         if what in ("Pair", "tuple[int, ...]") and isinstance(value, list):
             if all(_whole(v) for v in value) and (what != "Pair" or len(value) == 2):
                 return tuple(value)
+        elif what == "Encoder" and isinstance(value, dict):
+            return self.fields(place, Encoder, value)
+        elif what == _NUMBERS and isinstance(value, list) and all(_number(v) for v in value):
+            return tuple(value)
         elif _CHECKS["str" if what.startswith("Literal") else what](value):
             return value
         raise InputError(f"{self.where}: {place} is {str(value)[:60]!r} in the snncc metadata; {what} is expected")
@@ -218,6 +230,9 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "float | Array": _number,
     "int": _whole,
     "bool": lambda v: isinstance(v, bool),
+    "seed": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    _NUMBERS: _number,
+    "Encoder": _never,
     "Array": _never,
     "Pair": _never,
     "tuple[int, ...]": _never,

@@ -59,6 +59,10 @@ def compose(name: str, first: Node, second: Node, given: Shape) -> Node:
         pooled = pool_then_conv(first, second, given)
         if pooled is not None:
             return pooled
+    if isinstance(first, Conv2d) and isinstance(second, Conv2d):
+        joined = conv_then_conv(first, second)
+        if joined is not None:
+            return joined
     matrix = node_matrix(name, second, middle) @ node_matrix(name, first, given)
     if matrix.nnz > MAX_SYNAPSES:
         raise UnsupportedError(
@@ -95,6 +99,31 @@ def pool_then_conv(pool: SumPool2d | AvgPool2d, conv: Conv2d, given: Shape) -> C
         weight = weight / (pool.kernel[0] * pool.kernel[1])
     (sy, sx), (ty, tx), (qy, qx) = pool.stride, conv.stride, conv.padding
     return Conv2d(weight, None, (sy * ty, sx * tx), (sy * qy, sx * qx), (1, 1), conv.groups)
+
+
+def conv_then_conv(first: Conv2d, second: Conv2d) -> Conv2d | None:
+    """One convolution for two in a row, such as a pooling of currents behind a layer; None where that is not exact.
+
+    ``y[p] = Σ_k w₂[k] Σ_j w₁[j] x[s₁(s₂·p + d₂·k) + d₁·j − q₁]``: weight ``Σ w₂[k] w₁[j]`` at ``s₁·d₂·k + d₁·j``, stride s₁·s₂,
+    padding q₁. Exact where the second has no padding, which would stand for outputs of the first that are not 0; channels
+    must be all mixed by both, or each pass through the second on its own.
+    """
+    alone = second.weight.shape[1] == 1 and second.groups == len(second.weight) == len(first.weight)
+    if any(second.padding) or not (alone or first.groups == second.groups == 1):
+        return None
+    (sy, sx), (dy, dx), (ey, ex) = first.stride, first.dilation, second.dilation
+    ky, kx = ((n - 1) * d + 1 for n, d in zip(first.weight.shape[2:], first.dilation, strict=True))
+    my, mx = second.weight.shape[2:]
+    shape = (len(second.weight), first.weight.shape[1], (my - 1) * ey * sy + ky, (mx - 1) * ex * sx + kx)
+    weight = np.zeros(shape, np.result_type(first.weight, second.weight))
+    for y in range(my):
+        for x in range(mx):
+            tap = second.weight[:, :, y, x]
+            part = first.weight * tap[:, :, None, None] if alone else np.tensordot(tap, first.weight, 1)
+            top, left = y * ey * sy, x * ex * sx
+            weight[:, :, top : top + ky : dy, left : left + kx : dx] += part
+    stride = (sy * second.stride[0], sx * second.stride[1])
+    return Conv2d(weight, None, stride, first.padding, (1, 1), first.groups)
 
 
 def scale_outputs(node: Node, factor: float | Array, shape: Shape) -> Node | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +79,10 @@ class Output:
     ties: str = "lowest_index"
     time_weights: tuple[int, ...] | None = None
     each_step: bool = False
+
+
+OPTIONAL: Mapping[type, Mapping[str, Any]] = {Input: {"encoder": None}, Output: {"each_step": False}}
+"""Fields that stored metadata leaves out where they hold this value."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,7 +153,9 @@ def _output(name: str, node: Output) -> None:
     if not isinstance(node.each_step, bool):
         raise GraphError(f"{name}: each_step is {node.each_step!r}; it must be true or false")
     if node.each_step and node.readout == "weighted_count":
-        raise GraphError(f"{name}: weighted_count adds steps up, but each step has its own answer; read the spike_count")
+        raise GraphError(
+            f"{name}: weighted_count adds steps up, but each step has its own answer; read the spike_count"
+        )
 
 
 def _time_weights(graph: Graph) -> None:

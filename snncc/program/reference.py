@@ -223,8 +223,9 @@ def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> 
         return _product(flat, weight.T).reshape(shape)
     assert projection.index is not None
     result = np.zeros((len(x), int(np.prod(shape[1:]))), np.int64)
-    for target, source, value in zip(*projection.index, weight, strict=True):
-        result[:, target] += flat[:, source] * value
+    target, source = projection.index
+    for sample, row in zip(result, flat, strict=True):
+        np.add.at(sample, target, row[source] * weight)
     return result.reshape(shape)
 
 

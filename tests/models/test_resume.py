@@ -26,7 +26,7 @@ def bundled_images(monkeypatch: pytest.MonkeyPatch) -> None:
     demo = load("mnist:demo")
     assert demo.labels is not None
     monkeypatch.setattr(
-        training, "load", lambda name, limit=None: Dataset(name, demo.inputs[:256], demo.labels[:256], "")
+        training, "load", lambda name, limit=None, *_: Dataset(name, demo.inputs[:256], demo.labels[:256], "")
     )
     torch.set_num_threads(1)
 

@@ -29,7 +29,7 @@ def bundled_images(monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo.labels is not None
     parts = {"mnist:train": slice(0, 640), "mnist:test": slice(640, 1000)}
 
-    def bundled(name: str, limit: int | None = None) -> Dataset:
+    def bundled(name: str, limit: int | None = None, steps: int | None = None) -> Dataset:
         assert demo.labels is not None
         inputs, labels = demo.inputs[parts[name]][:limit], demo.labels[parts[name]][:limit]
         return Dataset(name, inputs, labels, "bundled")

@@ -68,6 +68,21 @@ def test_random_networks_called_directly(seed: int) -> None:
     assert_same(p, got, run_reference(p, data))
 
 
+@pytest.mark.parametrize(
+    ("kind", "stock", "seed"), [("membrane", False, 1), ("spike_count", True, 0), ("summed_current", False, 1)]
+)
+def test_an_answer_each_step(kind: str, stock: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = random_program(rng, stock)
+    p = replace(p, readout=Readout(p.readout.population, kind, "highest_index", each_step=True))
+    check_program(p)
+    data = data_for(p, rng, 3)
+    wanted = run_reference(p, data)
+    assert wanted.scores.shape[:2] == (3, p.time_steps) and len(np.unique(wanted.predictions)) > 1
+    for direct in (False, True):
+        assert_same(p, run_program(p, None, data, RunOptions(record=True, timeout_s=TIMEOUT_S), direct), wanted)
+
+
 def test_a_convolutional_network_with_stock_processes() -> None:
     rng = np.random.default_rng(0)
     p = mnist_like(rng, fires_on=">=")
