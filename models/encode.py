@@ -10,10 +10,10 @@ from torch import Tensor
 
 from snncc.encode import encode
 from snncc.ir.nodes import Encoder
-from snncc.models.module import SpikingNetwork
+from snncc.models.module import TimedNetwork
 
 
-def encoder_of(network: SpikingNetwork) -> Encoder | None:
+def encoder_of(network: TimedNetwork) -> Encoder | None:
     """The encoder in the network's description; None where it takes samples as they are."""
     fields: dict[str, Any] | None = network.description["input"].get("encoder")
     if fields is None:
@@ -22,14 +22,14 @@ def encoder_of(network: SpikingNetwork) -> Encoder | None:
     return Encoder(**values)
 
 
-def drawn(network: SpikingNetwork, x: Tensor, generator: torch.Generator) -> Tensor:
+def drawn(network: TimedNetwork, x: Tensor, generator: torch.Generator) -> Tensor:
     """What ``network`` takes for samples ``x`` (N, …) as stored: as :func:`fixed`, but new spikes with PyTorch's random
     numbers each time, for training."""
     encoder = encoder_of(network)
     return timed(network, x) if encoder is None else poisson(x, network.time_steps, encoder, generator)
 
 
-def fixed(network: SpikingNetwork, x: Tensor, first: int = 0) -> Tensor:
+def fixed(network: TimedNetwork, x: Tensor, first: int = 0) -> Tensor:
     """What ``network`` takes for samples ``x`` (N, …) as stored: ``x``, frames (N, T, …) as (T, N, …), or the spikes
     (T, N, …) that deployment has for them, which depend on the encoder's seed and on the samples' numbers ``first`` … alone.
     """
@@ -39,7 +39,7 @@ def fixed(network: SpikingNetwork, x: Tensor, first: int = 0) -> Tensor:
     return torch.from_numpy(encode(x.numpy(), encoder, network.time_steps, first))
 
 
-def timed(network: SpikingNetwork, x: Tensor) -> Tensor:
+def timed(network: TimedNetwork, x: Tensor) -> Tensor:
     """``x`` (N, …) of a static input, or (T, N, …) of frames and spikes (N, T, …)."""
     return x if network.description["input"]["encoding"] == "static" else x.transpose(0, 1)
 

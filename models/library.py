@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from snncc.data import load
 from snncc.errors import InputError
 from snncc.frontends.description import parse_dynamics
+from snncc.models.module import TimedNetwork
 from snncc.models.networks import PIXEL_SCALE
 from snncc.models.neurons import SpikingNeuron, State, Surrogate, constant
 from snncc.models.optimisers import optimiser_of
@@ -60,7 +61,7 @@ class Neuron(nn.Module):
         return self.state.spikes * constant(self.dynamics.spike_value, current)
 
 
-class Stepped(nn.Module):
+class Stepped(TimedNetwork):
     """A module of one step, run over time: ``forward`` gives scores (N, classes).
 
     Args:
@@ -71,13 +72,12 @@ class Stepped(nn.Module):
     """
 
     def __init__(self, module: nn.Module, time_steps: int, scale: float = PIXEL_SCALE, readout: str = "sum") -> None:
-        super().__init__()
+        super().__init__({"input": {"encoding": "static"}})
         if readout not in READOUTS:
             raise InputError(f"readout is {readout!r}; known are {', '.join(READOUTS)}")
         if time_steps < 1:
             raise InputError(f"time_steps is {time_steps}; a network runs at least one step")
         self.module, self.time_steps, self.scale, self.readout = module, time_steps, scale, readout
-        self.description = {"input": {"encoding": "static"}}  # what the training loop asks a network for
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores of inputs as stored, (N, …)."""

@@ -125,12 +125,24 @@ def _check_stepwise(name: str, module: nn.Module) -> None:
         )
 
 
-class SpikingNetwork(nn.Module):
-    """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values."""
+class TimedNetwork(nn.Module):
+    """What the training loop trains: ``forward`` takes inputs as stored and gives scores (N, classes) of ``time_steps`` steps.
+
+    ``description`` says under "input" what those inputs are.
+    """
+
+    time_steps: int
 
     def __init__(self, description: Description) -> None:
         super().__init__()
         self.description = description
+
+
+class SpikingNetwork(TimedNetwork):
+    """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values."""
+
+    def __init__(self, description: Description) -> None:
+        super().__init__(description)
         self.time_steps = int(description["time_steps"])
         self.inputs: dict[str, list[str]] = {}
         self.delayed: dict[str, list[tuple[str, int]]] = {}

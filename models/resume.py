@@ -10,7 +10,7 @@ import torch
 
 from snncc.errors import InputError
 from snncc.files import written_beside
-from snncc.models.module import SpikingNetwork
+from snncc.models.module import TimedNetwork
 from snncc.models.optimisers import Optimiser, Schedule
 
 SUFFIX = ".state"
@@ -25,7 +25,7 @@ class Session:
         log: a line an epoch.
     """
 
-    network: SpikingNetwork
+    network: TimedNetwork
     optimiser: Optimiser
     schedule: Schedule
     generator: torch.Generator

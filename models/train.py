@@ -26,7 +26,7 @@ from snncc.models.checkpoint import write_checkpoint
 from snncc.models.diagnose import LayerHealth, diagnose
 from snncc.models.encode import drawn, fixed
 from snncc.models.initialise import initialise
-from snncc.models.module import SpikingNetwork
+from snncc.models.module import SpikingNetwork, TimedNetwork
 from snncc.models.optimisers import loss_of, optimiser_of
 from snncc.models.quantised import QuantisedNetwork, prepared
 from snncc.models.recipes import Recipe, Training
@@ -150,7 +150,7 @@ def untrained(recipe: Recipe, seed: int = 0, data: str | None = None) -> list[La
 
 
 @torch.no_grad()
-def accuracy_of(network: SpikingNetwork, inputs: Tensor, labels: Tensor, precision: str = "float32") -> float:
+def accuracy_of(network: TimedNetwork, inputs: Tensor, labels: Tensor, precision: str = "float32") -> float:
     """Share of ``inputs`` (N, …) classified as ``labels`` (N,), or of their steps as ``labels`` (N, T), -1 where a step has
     none, in evaluation mode; rate-coded as deployment does."""
     network.eval()

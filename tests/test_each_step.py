@@ -14,10 +14,9 @@ from snncc.cli.main import cli
 from snncc.compare import compare_recordings
 from snncc.compiler import compile_graph
 from snncc.data import load
-from snncc.errors import GraphError, InputError, UnsupportedError
+from snncc.errors import GraphError, InputError
 from snncc.frontends.nir import read_nir
 from snncc.frontends.nir_export import export_nir
-from snncc.frontends.onnx_export import build_model
 from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.interpreter import run_graph, winners
@@ -123,8 +122,6 @@ def test_what_has_no_answer_each_step_is_refused() -> None:
     wrong = replace(program.readout, kind="weighted_count", time_weights=(1,) * STEPS)
     with pytest.raises(GraphError, match="weighted_count adds steps up"):
         check_program(replace(program, readout=wrong))
-    with pytest.raises(UnsupportedError, match="ONNX export does not write"):
-        build_model(recurrent())
 
 
 def test_ties_over_the_last_axis() -> None:

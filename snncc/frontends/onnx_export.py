@@ -7,7 +7,8 @@ currents, late resets, delayed edges and the readout are states of the Scan.
 =================  ================================================================================================
 ``input``          whole numbers, int32: (N, *shape) if static, else (T, N, *shape); T is read from it
 ``time_steps``     static input only: T, int64; may be left out, then it is that of the Graph
-``scores``         (N, classes); ``predictions`` (N,): the winner under the Graph's tie rule
+``scores``         (N, classes); ``predictions`` (N,): the winner under the Graph's tie rule; (N, T, classes) and (N, T) where
+                   each step has its answer
 ``LAYER.raster``   (T, N, *shape): int32 spikes of a firing neuron, else the membrane of a leaky readout
 =================  ================================================================================================
 
@@ -79,11 +80,6 @@ def build_model(graph: Graph, dtype: str = "float32") -> Any:
 
     if dtype not in DTYPES:
         raise InputError(f"{graph.name}: arithmetic in {dtype!r}; an ONNX model has {' or '.join(DTYPES)}")
-    output = graph.nodes[graph.output]
-    if isinstance(output, Output) and output.each_step:
-        raise UnsupportedError(
-            f"{graph.output}: each step has an answer of its own, which the ONNX export does not write; export NIR"
-        )
     text = encode(graph, dtype)
     made = _Export(graph, np.dtype(dtype))
     model = helper.make_model(
@@ -99,7 +95,8 @@ def build_model(graph: Graph, dtype: str = "float32") -> Any:
 
 @dataclass
 class _Loop:
-    """What the Scan carries and gives: names before and after a step, start values, and rasters."""
+    """What the Scan carries and gives: names before and after a step, start values, rasters, and the scores of a step where
+    each has its answer."""
 
     before: list[Any] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
@@ -107,6 +104,7 @@ class _Loop:
     ends: list[str] = field(default_factory=list)
     rasters: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
 
 
 class _Export:
@@ -148,9 +146,10 @@ class _Export:
         arriving = [info("step", INT64, [])]
         if not self.static:
             arriving.append(info("input@step", self._input_type(), [BATCH, *self.source.shape]))
-        body = helper.make_graph(self.body.nodes, "step", [*loop.before, *arriving], [*loop.after, *loop.rasters])
+        leaving = [*loop.after, *loop.rasters, *loop.answers]
+        body = helper.make_graph(self.body.nodes, "step", [*loop.before, *arriving], leaving)
         scanned = (steps,) if self.static else (steps, "input")
-        given = (*loop.ends, *(o.name for o in loop.outputs))
+        given = (*loop.ends, *(o.name for o in loop.outputs), *(f"{self.graph.output}.total@end" for _ in loop.answers))
         self.top.call("", "Scan", (*loop.starts, *scanned), given, body=body, num_scan_inputs=len(scanned))
         results = self._results()
         feeds = [info("input", self._input_type(), [BATCH, *self.source.shape] if self.static
@@ -295,12 +294,19 @@ class _Export:
         self.loop.outputs.append(helper.make_tensor_value_info(f"{name}.raster", kind, [TIME, BATCH, *shape]))
 
     def _readout(self, name: str, node: Output, x: str, shape: Shape, batch: str) -> None:
-        before = self._carry(name, "total", (), shape, self.field(name, "zero", self.dtype), batch)
         neuron = readout_neuron(self.graph)
         if node.readout in ("membrane", "summed_current") and neuron is not None:
             x = self.states[neuron]["v" if node.readout == "membrane" else "u"]
             if shape != self.shapes[neuron]:
                 x = self.body.op(name, "Flatten", x, axis=1)
+        if node.each_step:
+            from onnx import helper
+
+            classes = int(np.prod(shape, dtype=object))
+            step = self.body.op(name, "Flatten", x, output=f"{name}.total@step", axis=1)
+            self.loop.answers.append(helper.make_tensor_value_info(step, self.kind, [BATCH, classes]))
+            return
+        before = self._carry(name, "total", (), shape, self.field(name, "zero", self.dtype), batch)
         if node.readout == "weighted_count":
             weights = array_name(name, "weight_of_step")
             self.initializers[weights] = tensor(weights, np.asarray(node.time_weights, self.dtype))
@@ -314,12 +320,16 @@ class _Export:
         node = self.graph.nodes[name]
         assert isinstance(node, Output)
         classes = int(np.prod(self.shapes[name], dtype=object))
-        self.top.op(name, "Flatten", f"{name}.total@end", output="scores", axis=1)
+        if node.each_step:
+            self.top.op(name, "Transpose", f"{name}.total@end", output="scores", perm=[1, 0, 2])
+        else:
+            self.top.op(name, "Flatten", f"{name}.total@end", output="scores", axis=1)
+        axes = [BATCH, TIME] if node.each_step else [BATCH]
         last = int(node.ties == "highest_index")
-        self.top.op(name, "ArgMax", "scores", output="predictions", axis=1, keepdims=0, select_last_index=last)
+        self.top.op(name, "ArgMax", "scores", output="predictions", axis=len(axes), keepdims=0, select_last_index=last)
         return [
-            helper.make_tensor_value_info("scores", self.kind, [BATCH, classes]),
-            helper.make_tensor_value_info("predictions", INT64, [BATCH]),
+            helper.make_tensor_value_info("scores", self.kind, [*axes, classes]),
+            helper.make_tensor_value_info("predictions", INT64, axes),
         ]
 
 

@@ -219,7 +219,7 @@ def check_program(program: Program) -> None:
 
 def _check_choice(name: str, what: str, value: object, allowed: tuple[object, ...]) -> None:
     if value not in allowed:
-        raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(allowed)}")
+        raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
 
 
 def _check_source(source: Source) -> None:
