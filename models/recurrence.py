@@ -26,7 +26,7 @@ def parts_of(inputs: Mapping[str, Sequence[str]], delayed: Delayed) -> list[Part
 
     Raises :class:`GraphError` where a delayed input is no layer, or a layer has delayed inputs alone."""
     order = list(inputs)
-    until = {}  # first layer of a loop to its last
+    until: dict[str, str] = {}  # first layer of a loop to its last
     for name, sources in delayed.items():
         for source, _ in sources:
             if source not in inputs:

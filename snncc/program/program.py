@@ -25,7 +25,7 @@ DECAY_ONE = 1 << DECAY_BITS
 
 LARGEST_CONSTANT = 2**48
 LARGEST_SUM = 2**44
-LARGEST_LEVELS = DECAY_ONE
+LARGEST_LEVELS = 1 << 16
 """Limits of constants, of a projection's sum and of the spikes a step, so that no executor leaves 64 bits on the way."""
 
 
@@ -207,7 +207,8 @@ def check_program(program: Program) -> None:
         raise GraphError(f"readout: reads {readout.population!r}, which is no population")
     _check_choice("readout", "kind", readout.kind, READOUTS)
     _check_choice("readout", "ties", readout.ties, TIE_RULES)
-    _check_choice("readout", "each_step", readout.each_step, (True, False))
+    if not isinstance(readout.each_step, bool):
+        raise GraphError(f"readout: each_step is {readout.each_step!r}; it must be true or false")
     if readout.each_step and readout.kind == "weighted_count":
         raise GraphError("readout: weighted_count adds steps up, but each step has its own answer")
     given = -1 if readout.time_weights is None else len(readout.time_weights)
@@ -217,7 +218,7 @@ def check_program(program: Program) -> None:
         raise GraphError(f"readout: counts spikes of {readout.population}, which never fires")
 
 
-def _check_choice(name: str, what: str, value: object, allowed: tuple[object, ...]) -> None:
+def _check_choice(name: str, what: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
 
