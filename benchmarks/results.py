@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from snncc.errors import InputError
 from snncc.files import sha256_of, written_beside
 from snncc.registry import get_models
 
@@ -33,7 +34,7 @@ def record_path(name: str) -> Path:
 
 
 def write_results(path: Path) -> None:
-    """Write ``path``; raises KeyError where a record is of another checkpoint than the one that is there."""
+    """Write ``path``. Raises :class:`InputError` where a record is of another checkpoint than the one that is there."""
     with written_beside(path) as beside:
         beside.write_text(results(), encoding="utf-8")
 
@@ -82,7 +83,7 @@ def _measured(name: str, recipe: Any) -> dict[str, str]:
         }
     record = json.loads(path.read_text(encoding="utf-8"))
     if record["checkpoint_sha256"] != sha256_of(recipe.checkpoint):
-        raise KeyError(f"{path.name} is of another {recipe.checkpoint.name}; measure it anew (make zoo-record)")
+        raise InputError(f"{path.name} is of another {recipe.checkpoint.name}; measure it anew (make zoo-record)")
     low, high = record["drop_interval_95"]
     drop = record["float_accuracy"] - record["integer_accuracy"]
     others = record["other_splits"].values()
