@@ -8,9 +8,10 @@ A description is a dict::
      "output": {"readout": "membrane", "ties": "lowest_index"}}
 
 Every layer has a "name" and a "kind"; it is fed by the layer before it, or by those in "inputs", whose values add up
-("input" is the network's input, "LAYER@1" what a layer, which may come later, gave one step before). The parameters of
-each kind are those of :func:`snncc.models.module.build_layer`; a "neuron" has the fields of :class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with
-weights keep them in the state_dict under the layer's name.
+("input" is the network's input, "LAYER@1" what a layer, which may come later, gave one step before). The parameters
+of each kind are those of :func:`snncc.models.module.build_layer`; a "neuron" has the fields of
+:class:`snncc.ir.dynamics.Dynamics` and, for training only, a "surrogate". Layers with weights keep them in the
+state_dict under the layer's name.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from benchmarks import zoo
 from snncc.compare import compare_recordings
 from snncc.compiler import compile_graph
 from snncc.data import load
@@ -15,16 +16,18 @@ from snncc.frontends import load_model
 from snncc.ir.graph import Graph
 from snncc.program.program import Program
 from snncc.program.reference import run_reference
-from snncc.registry import get_target, resolve_model
+from snncc.registry import get_models, get_target, resolve_model
 from snncc.target import RunOptions
 from snncc.verify import verify
 
 MODELS = {"mnist-lif": 0.993, "mnist-multi-threshold": 0.996}
 """Float accuracy on the whole test set that each must reach."""
 
-needs_mnist = pytest.mark.skipif(
-    not os.environ.get("SNNCC_DATA"), reason="the whole MNIST test set: point SNNCC_DATA at a folder that holds mnist/"
+needs_data = pytest.mark.skipif(
+    not os.environ.get("SNNCC_DATA"),
+    reason="whole test sets: point SNNCC_DATA at a folder that holds mnist/ and the others",
 )
+TRAINED = [name for name, recipe in get_models().items() if recipe.checkpoint.is_file()]
 
 
 @cache
@@ -87,7 +90,16 @@ def test_the_lif_net_uses_lavas_stock_neurons() -> None:
     assert [placed[f"lif{i}"] for i in (1, 2, 3)] == ["lif"] * 3
 
 
-@needs_mnist
+@needs_data
+@pytest.mark.parametrize("model", TRAINED)
+def test_every_trained_network_deploys(model: str, lava: None) -> None:
+    """``make zoo LIMIT=100``: fixed-sim in accuracy and cell by cell, the Lava runtime on two samples."""
+    found, _ = zoo.verified(model, 100)
+    assert found.passed, found.gates
+    assert zoo.on_lava(model)["differing"] == 0
+
+
+@needs_data
 @pytest.mark.parametrize("model", MODELS)
 def test_accuracy_on_the_whole_test_set(model: str) -> None:
     test = load("mnist:test")

@@ -113,8 +113,7 @@ def _foreign(path: Path, model: Any) -> UnsupportedError:
             )
     if kinds <= ANN_OPERATORS:
         return UnsupportedError(
-            f"{start}It is an ANN ({', '.join(sorted(kinds))}) without spiking neurons, "
-            "which snncc convert makes spike"
+            f"{start}It is an ANN ({', '.join(sorted(kinds))}) without spiking neurons, which snncc convert makes spike"
         )
     name, kind = next((n, k) for n, k in nodes if k not in ANN_OPERATORS)
     return UnsupportedError(f"{start}Its node {name} is a {kind}, which is no layer that snncc knows")
