@@ -51,17 +51,61 @@ def results() -> str:
     }  # fmt: skip
     page += "| " + " | ".join(columns.values()) + " |\n|" + "---|" * len(columns) + "\n"
     page += "".join("| " + " | ".join(row[key] for key in columns) + " |\n" for row in rows)
+    page += _conversions() + _controls()
     page += "\n## What each row is\n\n" + "".join(f"- **{row['recipe']}**: {row['description']}.\n" for row in rows)
-    untrained = [f"`{name}`" for name, recipe in get_models().items() if not recipe.checkpoint.is_file()]
+    untrained = [
+        f"`{name}`" for name, recipe in get_models().items() if not (recipe.checkpoint.is_file() or recipe.control_of)
+    ]
     if untrained:
         page += f"\nRecipes without a checkpoint here, ready to run: {', '.join(untrained)}.\n"
     return page
 
 
-def _row(name: str, recipe: Any) -> dict[str, str]:
+def _conversions() -> str:
+    """Accuracy against time steps of the networks that were ANNs."""
+    rows = []
+    for name, recipe in get_models().items():
+        found = _record(name, recipe) if recipe.checkpoint.is_file() else None
+        if found is None or not found.get("conversion"):
+            continue
+        curves = found["conversion"]
+        for v_init, title in (("half", "θ/2"), ("zero", "0")):
+            cells = [f"{100 * accuracy:.2f} %" for accuracy in curves[v_init].values()]
+            rows.append([name, f"{100 * curves['ann_accuracy']:.2f} %", title, *cells])
+            steps = list(curves[v_init])
+    if not rows:
+        return ""
+    head = ["recipe", "ANN", "v(0)", *(f"T = {t}" for t in steps)]
+    table = [head, ["---"] * len(head), *rows]
+    return "\n## Conversion\n\nFloat accuracy of the converted network after T steps.\n\n" + "".join(
+        "| " + " | ".join(row) + " |\n" for row in table
+    )
+
+
+def _controls() -> str:
+    """Test accuracy by epoch of each control beside the recipe that it is the control of."""
+    made = ""
+    for name, recipe in get_models().items():
+        with_it = get_models().get(recipe.control_of)
+        if with_it is None or not all(r.checkpoint.with_suffix(".csv").is_file() for r in (recipe, with_it)):
+            continue
+        made += f"\n## {with_it.name} and its control\n\n{recipe.description}. Test accuracy after each epoch:\n\n"
+        curves = {r.name: [100 * float(line["test_accuracy"]) for line in _log(r)] for r in (with_it, recipe)}
+        length = max(map(len, curves.values()))
+        made += f"| recipe | {' | '.join(str(n + 1) for n in range(length))} |\n|{'---|' * (length + 1)}\n"
+        for curve, values in curves.items():
+            made += f"| {curve} | {' | '.join(f'{value:.2f} %' for value in values)} |\n"
+    return made
+
+
+def _log(recipe: Any) -> list[dict[str, str]]:
     with recipe.checkpoint.with_suffix(".csv").open(encoding="utf-8") as stream:
-        log = list(csv.DictReader(stream))
-    hours = sum(float(line["seconds"]) for line in log) / 60
+        return list(csv.DictReader(stream))
+
+
+def _row(name: str, recipe: Any) -> dict[str, str]:
+    log = _log(recipe)
+    minutes = sum(float(line["seconds"]) for line in log) / 60
     published = recipe.published
     row = {
         "recipe": name,
@@ -70,25 +114,35 @@ def _row(name: str, recipe: Any) -> dict[str, str]:
         "T": str(recipe.network["time_steps"]),
         "float": f"{100 * float(log[-1]['test_accuracy']):.2f} %",
         "published": f"{published['accuracy']:.2f} % ({published['source']})" if published else "–",
-        "training": f"{len(log)} epochs, {hours:.0f} min",
+        "training": f"{len(log)} epochs, {minutes:.0f} min",
     }
     return row | _measured(name, recipe)
 
 
-def _measured(name: str, recipe: Any) -> dict[str, str]:
+def _record(name: str, recipe: Any) -> dict[str, Any] | None:
+    """What was measured of a checkpoint; None where nothing was."""
     path = record_path(name)
     if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if record["checkpoint_sha256"] != sha256_of(recipe.checkpoint):
+        raise InputError(f"{path.name} is of another {recipe.checkpoint.name}; measure it anew (make zoo-record)")
+    return record
+
+
+def _measured(name: str, recipe: Any) -> dict[str, str]:
+    record = _record(name, recipe)
+    if record is None:
         return dict.fromkeys(("8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured") | {
             "costs": ""
         }
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["checkpoint_sha256"] != sha256_of(recipe.checkpoint):
-        raise InputError(f"{path.name} is of another {recipe.checkpoint.name}; measure it anew (make zoo-record)")
     low, high = record["drop_interval_95"]
     drop = record["float_accuracy"] - record["integer_accuracy"]
     others = record["other_splits"].values()
     joules = [1e6 * value for value in record["energy_s1_joules"]]
     return {
+        "T": str(record["time_steps"]),
+        "float": f"{100 * record['float_accuracy']:.2f} %",
         "8-bit": f"{100 * record['integer_accuracy']:.2f} %",
         "drop": f"{100 * drop:.2f} [{100 * low:.2f} … {100 * high:.2f}]",
         "held out": ", ".join(f"{100 * part['integer_accuracy']:.2f} %" for part in others) or "–",

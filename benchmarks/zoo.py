@@ -18,45 +18,79 @@ import numpy as np
 
 import snncc
 from benchmarks.results import record_path, write_results
+from snncc.cli.options import load_data
+from snncc.cli.profile_ import source_events
 from snncc.compiler import compile_graph
-from snncc.data import load
 from snncc.energy.costs import DEFAULT_COSTS, load_costs
 from snncc.energy.model import price
 from snncc.errors import SnnccError
 from snncc.files import sha256_of, written_beside
 from snncc.frontends import load_model
+from snncc.frontends.description import ACTIVATIONS
+from snncc.ir.graph import Graph
+from snncc.models.conversion import convert_file
 from snncc.registry import get_models, get_target
-from snncc.target import RunOptions
+from snncc.target import RunOptions, run_all
 from snncc.targets.loihi_sim.setup import find_lava
-from snncc.verify import Verification, verify
+from snncc.verify import Verification, correct, verify
 
 MAX_DROP = 0.2
 """Points of accuracy that 8-bit compilation may cost on a whole test set; on a part of it at least two samples may tip."""
 EXACT = 16
 EXACT_ON_LAVA = 2
+CONVERTED_STEPS = 16
+"""Steps at which a network that is an ANN is converted and judged."""
+REPORTED_STEPS = (4, 8, 16, 32)
+
+
+def is_ann(recipe: Any) -> bool:
+    """Whether the recipe trains an ANN, which becomes a spiking network by conversion."""
+    return any(layer["kind"] in ACTIVATIONS for layer in recipe.network["layers"])
+
+
+def deployed(recipe: Any) -> Graph:
+    """The network of the recipe's checkpoint, converted where it is an ANN."""
+    if not is_ann(recipe):
+        return load_model(recipe.checkpoint)
+    graph: Graph = convert_file(recipe.checkpoint, CONVERTED_STEPS).graph()
+    return graph
+
+
+def conversion(recipe: Any, limit: int | None) -> dict[str, Any]:
+    """Accuracy of the ANN, and of the converted network against time steps for both initial potentials."""
+    data, longest = f"{recipe.training.data}:{recipe.training.test_splits[0]}", REPORTED_STEPS[-1]
+    found: dict[str, Any] = {}
+    for v_init in ("half", "zero"):
+        made = convert_file(recipe.checkpoint, longest, v_init=v_init, report_data=data, limit=limit)
+        found["ann_accuracy"] = made.ann_accuracy
+        found[v_init] = {str(t): made.accuracies[t] for t in REPORTED_STEPS}
+    return found
 
 
 def verified(name: str, limit: int | None) -> tuple[Verification, dict[str, Any]]:
     """``snncc verify`` on fixed-sim with the recipe's test set, and what a record holds of it."""
     recipe = get_models()[name]
-    graph = load_model(recipe.checkpoint)
+    graph = deployed(recipe)
     engine = get_target("fixed-sim")
     program = compile_graph(graph, engine).program
-    data = load(f"{recipe.training.data}:{recipe.training.test_splits[0]}", limit)
+    first, *more = (f"{recipe.training.data}:{split}" for split in recipe.training.test_splits)
+    inputs, labels = load_data(first, limit, graph)
     most = MAX_DROP if limit is None else max(MAX_DROP, 200 / limit)
-    found = verify(graph, program, engine, engine, None, data.inputs, data.labels, EXACT, most)
-    run = engine.run(program, None, data.inputs, RunOptions())
-    report = price(program, run.counts, run.samples, load_costs(DEFAULT_COSTS))
+    found = verify(graph, program, engine, engine, None, inputs, labels, EXACT, most)
+    run = run_all(engine, program, None, inputs, RunOptions())
+    report = price(program, run.counts, run.samples, load_costs(DEFAULT_COSTS), source_events(program, inputs))
     energy = report.total.energy
     others = {}
-    for split in recipe.training.test_splits[1:]:
-        more = load(f"{recipe.training.data}:{split}", limit)
-        answers = engine.run(program, None, more.inputs, RunOptions()).predictions
-        others[split] = {"samples": len(answers), "integer_accuracy": float(np.mean(answers == more.labels))}
+    for other in more:
+        inputs, labels = load_data(other, limit, graph)
+        assert labels is not None
+        right = correct(run_all(engine, program, None, inputs, RunOptions()).predictions, labels)
+        others[other.partition(":")[2]] = {"samples": len(labels), "integer_accuracy": float(np.mean(right))}
     return found, {
         "snncc": snncc.__version__,
         "checkpoint_sha256": sha256_of(recipe.checkpoint),
-        "data": data.name,
+        "data": first,
+        "time_steps": program.time_steps,
         "samples": found.samples,
         "float_accuracy": found.float_accuracy,
         "integer_accuracy": found.integer_accuracy,
@@ -74,13 +108,13 @@ def verified(name: str, limit: int | None) -> tuple[Verification, dict[str, Any]
 def on_lava(name: str) -> dict[str, int]:
     """Cells in which the Lava runtime differs from the reference, on a few samples."""
     recipe = get_models()[name]
-    graph = load_model(recipe.checkpoint)
+    graph = deployed(recipe)
     target = get_target("loihi-sim")
     made = compile_graph(graph, target)
     if made.errors:
         return {"refused": len(made.errors)}
-    data = load(f"{recipe.training.data}:{recipe.training.test_splits[0]}", EXACT_ON_LAVA)
-    found = verify(graph, made.program, target, get_target("fixed-sim"), None, data.inputs, data.labels, EXACT_ON_LAVA)
+    inputs, labels = load_data(f"{recipe.training.data}:{recipe.training.test_splits[0]}", EXACT_ON_LAVA, graph)
+    found = verify(graph, made.program, target, get_target("fixed-sim"), None, inputs, labels, EXACT_ON_LAVA)
     assert found.target is not None
     return {"samples": EXACT_ON_LAVA, "cells": found.target.cells, "differing": found.target.differing}
 
@@ -112,6 +146,8 @@ def main() -> int:
             flush=True,
         )
         if given.record:
+            recipe = get_models()[name]
+            record["conversion"] = conversion(recipe, given.limit) if is_ann(recipe) else None
             with written_beside(record_path(name)) as beside:
                 beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 1 if failed else 0

@@ -90,6 +90,7 @@ class Recipe:
     Attributes:
         network: its description (see :mod:`snncc.models.networks`).
         initialise: how the weights start (see :mod:`snncc.models.initialise`).
+        control_of: the recipe whose gain this one shows by doing without; it needs a log, but no checkpoint.
         published: "accuracy" in percent and "source" of the figure to hold beside this network's, or nothing.
         checkpoint: where the trained network of this package lies; it may not exist.
     """
@@ -100,6 +101,7 @@ class Recipe:
     training: Training
     initialise: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
+    control_of: str = ""
 
     @property
     def checkpoint(self) -> Path:
@@ -124,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
         content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         network = describe(path.stem, content["network"])
         how = Training(**content["training"])
-        more = {key: content.get(key, {}) for key in ("initialise", "published")}
+        more = {key: content[key] for key in ("initialise", "published", "control_of") if key in content}
         return Recipe(path.stem, content["description"], network, how, **more)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no recipe ({type(error).__name__}: {error})") from error
