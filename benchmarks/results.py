@@ -85,7 +85,7 @@ def _conversions() -> str:
 def _controls() -> str:
     """Test accuracy by epoch of each control beside the recipe that it is the control of."""
     made = ""
-    for name, recipe in get_models().items():
+    for recipe in get_models().values():
         with_it = get_models().get(recipe.control_of)
         if with_it is None or not all(r.checkpoint.with_suffix(".csv").is_file() for r in (recipe, with_it)):
             continue
