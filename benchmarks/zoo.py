@@ -23,7 +23,7 @@ from snncc.cli.profile_ import source_events
 from snncc.compiler import compile_graph
 from snncc.energy.costs import DEFAULT_COSTS, load_costs
 from snncc.energy.model import price
-from snncc.errors import SnnccError
+from snncc.errors import InputError, SnnccError
 from snncc.files import sha256_of, written_beside
 from snncc.frontends import load_model
 from snncc.frontends.description import ACTIVATIONS
@@ -132,6 +132,8 @@ def main() -> int:
         write_results(Path("docs/results.md"))
         return 0
     trained = [name for name, recipe in get_models().items() if recipe.checkpoint.is_file()]
+    if unknown := [name for name in given.names if name not in trained]:
+        raise InputError(f"{', '.join(unknown)}: no trained network of that name; there are {', '.join(trained)}")
     failed = 0
     for name in given.names or trained:
         found, record = verified(name, given.limit)

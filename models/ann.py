@@ -6,6 +6,7 @@ What a conversion starts from. Layers feed each other by name ("inputs" everywhe
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from snncc.ir.nodes import (
 )
 from snncc.models.checkpoint import filled
 from snncc.models.module import SpikingNetwork
-from snncc.models.networks import PIXEL_SCALE, Description, Layer
+from snncc.models.networks import PIXEL_SCALE, READOUT_NEURON, Description, Layer, wired
 
 NORMALISE = "normalise"
 TINY_EPS = 1e-12
@@ -56,6 +57,10 @@ class InputFormat:
     scale: float = PIXEL_SCALE
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise InputError(f"--input-scale is {self.scale:g}; what one unit of the data is worth is a number above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +103,7 @@ def _zoo_ann(path: Path, entry: InputFormat) -> Ann:
     if entry != InputFormat():
         raise InputError(f"a {FORMAT} says everything about its input itself; leave its options out")
     graph_of({**description, "layers": [_spiking(layer) for layer in _layers(description)]}, arrays, {})
-    checked = {**description, "layers": _wired(_layers(description))}
+    checked = {**description, "layers": wired(_layers(description))}
     _need_ann(checked)
     return Ann(checked, {name: torch.from_numpy(array) for name, array in arrays.items()})
 
@@ -118,15 +123,6 @@ def _layers(description: Mapping[str, Any]) -> list[Layer]:
     return [dict(layer) for layer in layers]
 
 
-def _wired(layers: list[Layer]) -> list[Layer]:
-    """The layers, each with the names of those that feed it."""
-    before, made = INPUT, []
-    for layer in layers:
-        made.append({**layer, "inputs": list(layer.get("inputs", [before]))})
-        before = layer["name"]
-    return made
-
-
 def _need_ann(description: Description) -> None:
     kinds = [layer["kind"] for layer in description["layers"]]
     spiking = [x["name"] for x in description["layers"] if x["kind"] == "neuron" and x.get("fires", True)]
@@ -134,8 +130,14 @@ def _need_ann(description: Description) -> None:
         raise UnsupportedError(f"{spiking[0]}: fires already; snncc compile takes this network as it is")
     if not any(kind in ACTIVATIONS for kind in kinds):
         raise UnsupportedError("has no ReLU or clip, so there is nothing to make spike")
-    if description["time_steps"] != 1 or description["input"]["encoding"] != "static":
+    delayed = any("@" in source for layer in description["layers"] for source in layer["inputs"])
+    over_time = delayed or description["time_steps"] != 1 or description["input"]["encoding"] != "static"
+    if over_time or description["output"].get("each_step") or "time_weights" in description["output"]:
         raise UnsupportedError("is no ANN: it runs over time; only a network of one step on static input is converted")
+    for layer in description["layers"]:
+        fields = {key: value for key, value in layer.items() if key not in ("name", "kind", "inputs", "surrogate")}
+        if layer["kind"] == "neuron" and (layer is not description["layers"][-1] or fields != READOUT_NEURON):
+            raise UnsupportedError(f"{layer['name']}: only a last layer that sums ({READOUT_NEURON}) is converted")
 
 
 def describe_ann(ann: AnnGraph, name: str, entry: InputFormat) -> Ann:

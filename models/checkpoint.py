@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from snncc.files import written_beside
+from snncc.frontends.checkpoint import FORMAT, VERSION
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import Description
 
-FORMAT = "snncc-checkpoint"
-VERSION = 1
 UNUSED = "num_batches_tracked"  # of batch norm; nothing reads it after training
 
 

@@ -163,7 +163,7 @@ def convert_file(
     network = convert(ann, found, time_steps, v_init, pool_currents)
     facts = {
         "recipe": "conversion", "source": path.name, "time_steps": time_steps, "v_init": v_init,
-        "thresholds": {name: t.rule for name, t in found.items()}, "data": data, "samples": 0 if data is None else samples,
+        "thresholds": {name: t.rule for name, t in found.items()}, "data": data, "samples": 0 if inputs is None else len(inputs),
     }  # fmt: skip
     made = Conversion(network, ann.state, tuple(found.values()), facts)
     made.graph()  # shapes and constants are checked by the compiler's own reader

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snncc.models.module import SpikingNetwork
+from snncc.models.module import BatchNorm, SpikingNetwork
 from snncc.models.neurons import SpikingNeuron, constant, count_derivative
 
 DEAD_RATE = 1e-3
@@ -73,6 +73,21 @@ def diagnose(network: SpikingNetwork, samples: Tensor) -> list[LayerHealth]:
         inside = sum(shares) / len(shares) if shares else None
         found.append(LayerHealth(name, float(spikes.mean()) / module.dynamics.levels, silent, inside))
     return found
+
+
+@torch.no_grad()
+def settle_norms(network: SpikingNetwork, samples: Tensor) -> None:
+    """Give every batch norm the mean and variance that it sees on ``samples``, as it normalises in training."""
+    norms = [m for m in network.modules() if isinstance(m, BatchNorm)]
+    training, momenta = network.training, [m.momentum for m in norms]
+    network.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    network.record(samples)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train(training)
 
 
 @contextmanager

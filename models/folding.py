@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snncc.errors import UnsupportedError
-from snncc.models.networks import Description, Layer
+from snncc.models.networks import Description, Layer, wired
 
 WEIGHTED = ("dense", "conv1d", "conv2d")
 
@@ -17,7 +17,7 @@ def fold_batch_norm(description: Description, state: Mapping[str, Tensor]) -> tu
     """The same network in evaluation mode without batch norm: γ/√(σ²+ε) multiplies the weights and biases of all layers that
     feed it, and β − μ·γ/√(σ²+ε) joins the bias of the first; float64 in between. Raises :class:`UnsupportedError` for a batch
     norm after anything but weights that feed it alone."""
-    layers = _with_inputs(description)
+    layers = {layer["name"]: layer for layer in wired(description["layers"])}
     made = dict(state)
     while bn := next((layer for layer in layers.values() if layer["kind"] == "batch_norm"), None):
         name = bn["name"]
@@ -44,16 +44,6 @@ def fold_batch_norm(description: Description, state: Mapping[str, Tensor]) -> tu
         for reader in layers.values():
             reader["inputs"] = [s for i in reader["inputs"] for s in (bn["inputs"] if i == name else [i])]
     return description | {"layers": _in_a_row(layers)}, made
-
-
-def _with_inputs(description: Description) -> dict[str, Layer]:
-    """Copies of the layers by name, each with its "inputs"."""
-    layers: dict[str, Layer] = {}
-    before = "input"
-    for layer in description["layers"]:
-        layers[layer["name"]] = {**layer, "inputs": list(layer.get("inputs", [before]))}
-        before = layer["name"]
-    return layers
 
 
 def _in_a_row(layers: Mapping[str, Layer]) -> list[Layer]:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import GraphError
-from snncc.models.module import INPUT, SpikingNetwork
+from snncc.frontends.description import INPUT
+from snncc.models.module import SpikingNetwork
 from snncc.models.neurons import SpikingNeuron
 
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)

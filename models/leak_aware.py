@@ -23,7 +23,7 @@ from torch import Tensor
 
 from snncc.errors import GraphError
 from snncc.ir.dynamics import Dynamics
-from snncc.models.neurons import SpikingNeuron, Surrogate, constant
+from snncc.models.neurons import SpikingNeuron, Surrogate, constant, joined
 
 SMALLEST_FILTERED = 1e-3
 """LF below which a neuron counts as silent."""
@@ -74,7 +74,7 @@ class _Spikes(torch.autograd.Function):
             fired = v > theta if dynamics.compare == ">" else v >= theta
             recording.append(fired.to(v.dtype))
             v = _leaked(dynamics, torch.where(fired, value, v))
-        spikes = _joined(recording)
+        spikes = joined(recording)
         ctx.save_for_backward(spikes)
         ctx.dynamics, ctx.height = dynamics, height
         return spikes
@@ -89,7 +89,7 @@ class _Spikes(torch.autograd.Function):
         for fired, g in zip(reversed(spikes.unbind()), reversed(gradients[0].unbind()), strict=True):
             delta = torch.where(fired != 0, slope * g, delta)
             deltas.append(delta)
-        return _joined(deltas[::-1]), None, None
+        return joined(deltas[::-1]), None, None
 
 
 class _Membranes(torch.autograd.Function):
@@ -101,7 +101,7 @@ class _Membranes(torch.autograd.Function):
         for i in current.unbind():
             v = _leaked(dynamics, _charged(dynamics, v, i))
             recording.append(v)
-        return _joined(recording)
+        return joined(recording)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -127,8 +127,3 @@ def _charged(dynamics: Dynamics, v: Tensor, i: Tensor) -> Tensor:
 
 def _leaked(dynamics: Dynamics, v: Tensor) -> Tensor:
     return constant(dynamics.membrane_decay, v) * v if dynamics.decay_timing == "after" else v
-
-
-def _joined(steps: list[Tensor]) -> Tensor:
-    """(T, N, …); unlike stack, it keeps channels innermost."""
-    return torch.cat(steps).unflatten(0, (len(steps), len(steps[0])))

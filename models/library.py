@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from snncc.data import load
-from snncc.errors import InputError
+from snncc.errors import GraphError, InputError
 from snncc.frontends.description import parse_dynamics
 from snncc.models.module import TimedNetwork
 from snncc.models.networks import PIXEL_SCALE
-from snncc.models.neurons import SpikingNeuron, State, Surrogate, constant
+from snncc.models.neurons import SpikingNeuron, State, Surrogate
 from snncc.models.optimisers import optimiser_of
 from snncc.models.recipes import Training
 from snncc.models.resume import Session
@@ -40,7 +40,11 @@ class Neuron(nn.Module):
 
     def __init__(self, surrogate: Mapping[str, Any] | None = None, **fields: Any) -> None:
         super().__init__()
-        self.neuron = SpikingNeuron(parse_dynamics("Neuron", fields), Surrogate(**(surrogate or {})))
+        try:
+            derivative = Surrogate(**(surrogate or {}))
+        except TypeError as error:
+            raise GraphError(f"Neuron: the surrogate does not take these parameters ({error})") from error
+        self.neuron = SpikingNeuron(parse_dynamics("Neuron", fields), derivative)
         self.state: State | None = None
 
     @property
@@ -56,9 +60,7 @@ class Neuron(nn.Module):
         """Spikes of this step times their value, or membranes where the neuron never fires; ``current`` is (N, …)."""
         current = current.to(torch.promote_types(current.dtype, torch.float32))  # a membrane needs more than bfloat16
         self.state = self.neuron.step(self.neuron.start(current) if self.state is None else self.state, current)
-        if not self.dynamics.fires:
-            return self.state.v
-        return self.state.spikes * constant(self.dynamics.spike_value, current)
+        return self.neuron.leaving(self.state.spikes if self.dynamics.fires else self.state.v)
 
 
 class Stepped(TimedNetwork):
@@ -114,12 +116,17 @@ def fit(
         options: of :class:`~snncc.models.recipes.Training`, such as ``batch_size=128, learning_rate=2e-3, flip=True``.
         progress: called with every line of the log as it is made.
 
-    The accuracies are those of ``<data>:test``. Raises :class:`~snncc.errors.InputError` on an unknown option or set.
+    The accuracies are those of ``<data>:test``. Raises :class:`~snncc.errors.InputError` on an unknown option or set, and
+    where there is nothing to train on.
     """
     try:
         how = replace(Training(data, epochs), **options)
     except TypeError as error:
         raise InputError(f"fit: {error}") from error
+    if how.start or how.bits or how.stored != "float32":
+        raise InputError(
+            "fit: start, bits and stored are for recipes; fit trains the module as it is, so leave them out"
+        )
     sets = {split: load(f"{data}:{split}") for split in (how.train_split, how.test_splits[0])}
     tensors = {}
     for split, found in sets.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snncc.errors import GraphError
-from snncc.frontends.description import parse_dynamics, parse_source
+from snncc.frontends.description import INPUT, parse_dynamics, parse_source
 from snncc.ir.dynamics import Dynamics
 from snncc.models.activations import Bounded, Clip, Qcfs
 from snncc.models.leak_aware import LeakAwareNeuron
@@ -17,8 +18,6 @@ from snncc.models.networks import Description
 from snncc.models.neurons import SpikingNeuron, Surrogate
 from snncc.models.recurrence import parts_of, run_stepwise
 from snncc.models.representation import RepresentationNeuron, representation_scores, trains_on_representations
-
-INPUT = "input"
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -65,7 +64,11 @@ def _neuron(layer: Mapping[str, Any]) -> SpikingNeuron:
     make = NEURONS.get(options.pop("method", "surrogate"))
     if make is None:
         raise GraphError(f"{layer['name']}: the surrogate's method must be one of {', '.join(NEURONS)}")
-    return make(parse_dynamics(layer["name"], fields), options)
+    dynamics = parse_dynamics(layer["name"], fields)
+    try:
+        return make(dynamics, options)
+    except TypeError as error:
+        raise GraphError(f"{layer['name']}: the surrogate does not take these parameters ({error})") from error
 
 
 NEURONS: dict[str, Callable[[Dynamics, dict[str, Any]], SpikingNeuron]] = {
@@ -185,9 +188,7 @@ class SpikingNetwork(TimedNetwork):
             if stepwise:
                 values |= run_stepwise(self, names, values)
                 continue
-            total = values[self.inputs[names[0]][0]]
-            for source in self.inputs[names[0]][1:]:
-                total = total + values[source]
+            total = reduce(torch.add, [values[source] for source in self.inputs[names[0]]])
             values[names[0]] = self._run_layer(names[0], total)
         return values
 
@@ -220,10 +221,7 @@ class SpikingNetwork(TimedNetwork):
         module = self.get_submodule(name)
         if isinstance(module, SpikingNeuron):
             recording = module(x.to(self.dtype), self.time_steps)  # membranes stay in full precision under autocast
-            d = module.dynamics
-            if not d.fires or (isinstance(d.spike_value, int | float) and d.spike_value == 1):
-                return recording
-            return recording * torch.as_tensor(d.spike_value, dtype=x.dtype, device=x.device)
+            return module.leaving(recording)
         if isinstance(module, FixedDropout):
             return module(x)
         return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -17,7 +17,7 @@ state_dict under the layer's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from snncc.errors import GraphError
@@ -92,8 +92,7 @@ class _Builder:
         self.layers: list[Layer] = []
 
     def add(self, stem: str, kind: str, **parameters: Any) -> None:
-        number = 1 + sum(layer["name"].rstrip("0123456789") == stem for layer in self.layers)
-        self.layers.append({"name": f"{stem}{number}", "kind": kind, **parameters})
+        self.layers.append({"name": numbered(self.layers, stem), "kind": kind, **parameters})
 
     def convolution(self, channels: int, kernel: int, shrink: int) -> None:
         before, height, width = self.shape
@@ -141,6 +140,20 @@ class _Builder:
         self.add("lif" if kind == "neuron" else "act", kind, **fields, **surrogate)
 
 
+def wired(layers: Sequence[Mapping[str, Any]]) -> list[Layer]:
+    """Copies of the layers, each with the names of those that feed it in "inputs"."""
+    made, before = [], "input"
+    for layer in layers:
+        made.append({**layer, "inputs": list(layer.get("inputs", [before]))})
+        before = layer["name"]
+    return made
+
+
+def numbered(layers: Sequence[Layer], stem: str) -> str:
+    """The name of the next layer of that stem: conv1, conv2 …"""
+    return f"{stem}{1 + sum(layer['name'].rstrip('0123456789') == stem for layer in layers)}"
+
+
 def _residual(name: str, **arguments: Any) -> Description:
     from snncc.models.residual import residual
 
@@ -167,9 +180,12 @@ FAMILIES: Mapping[str, Callable[..., Description]] = {
 
 def describe(name: str, fields: Mapping[str, Any]) -> Description:
     """The description of network ``name`` of a recipe: ``fields`` are the arguments of its "family" (convolutional).
-    Raises :class:`GraphError` for an unknown family, TypeError where the arguments do not fit it."""
+    Raises :class:`GraphError` for an unknown family and for no time steps, TypeError where the arguments do not fit it."""
     arguments = dict(fields)
     family = arguments.pop("family", "convolutional")
     if family not in FAMILIES:
         raise GraphError(f"{name}: {family!r} is no family of networks; known are {', '.join(FAMILIES)}")
-    return FAMILIES[family](name, **arguments)
+    made = FAMILIES[family](name, **arguments)
+    if not isinstance(made["time_steps"], int) or made["time_steps"] < 1:
+        raise GraphError(f"{name}: time_steps is {made['time_steps']!r}; a whole number of 1 or more is needed")
+    return made

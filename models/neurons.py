@@ -10,7 +10,7 @@ with Δ the level spacing and h one of three bumps of area 1 around 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -134,9 +134,7 @@ class SpikingNeuron(nn.Module):
         for i in steps:
             state = self.step(state, i)
             recording.append(state.spikes if self.dynamics.fires else state.v)
-        return torch.cat(recording).unflatten(
-            0, (len(recording), len(current[0]))
-        )  # unlike stack, keeps channels innermost
+        return joined(recording)
 
     def start(self, like: Tensor) -> State:
         """The state before the first step, for currents (N, …) like this one."""
@@ -153,6 +151,13 @@ class SpikingNeuron(nn.Module):
         if d.fires and d.reset_current:
             u = torch.where(resetting(d, state.spikes, spikes) != 0, torch.zeros_like(u), u)
         return State(u, v, spikes)
+
+    def leaving(self, recording: Tensor) -> Tensor:
+        """What the population gives for what ``forward`` recorded: spikes times their value, or membranes."""
+        value = self.dynamics.spike_value
+        if not self.dynamics.fires or _is(value, 1.0):
+            return recording
+        return recording * constant(value, recording)
 
     def decayed(self, factor: Value, x: Tensor) -> Tensor:
         """A state after one step of leak."""
@@ -207,6 +212,11 @@ class SpikingNeuron(nn.Module):
         return torch.where(spikes != 0, constant(d.reset_value, v), v) + (fired - fired.detach()) * (
             constant(d.reset_value, v) - v.detach()
         )
+
+
+def joined(steps: Sequence[Tensor]) -> Tensor:
+    """Steps (N, …) as (T, N, …); unlike stack, it keeps channels innermost."""
+    return torch.cat(list(steps)).unflatten(0, (len(steps), len(steps[0])))
 
 
 def _is(value: Value, number: float) -> bool:

@@ -206,6 +206,11 @@ def prepared(network: SpikingNetwork, start: str, bits: int) -> SpikingNetwork:
             wanted, _ = fold_batch_norm(*network.deployed())
         if _kinds(description) != _kinds(wanted):
             raise InputError(f"{path}: is a checkpoint of another network than {wanted['name']}, batch norm aside")
+        if description["time_steps"] != wanted["time_steps"]:
+            raise InputError(
+                f"{path}: runs {description['time_steps']} steps and {wanted['name']} {wanted['time_steps']}; "
+                "start from a network of as many"
+            )
         description = _trained_as(description, wanted)
     if bits:
         return QuantisedNetwork(*fold_batch_norm(description, state), bits).train()

@@ -6,13 +6,14 @@ A layer's "inputs" may name ``"LAYER@D"``: what LAYER, which may come later, gav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from snncc.errors import GraphError
-from snncc.models.neurons import SpikingNeuron, State, constant
+from snncc.models.neurons import SpikingNeuron, State, joined
 
 if TYPE_CHECKING:
     from snncc.models.module import SpikingNetwork
@@ -64,20 +65,12 @@ def run_stepwise(network: SpikingNetwork, names: Sequence[str], values: Mapping[
         for name in names:
             arriving = [at(source, t) for source in network.inputs[name]]
             arriving += [at(source, t - delay) for source, delay in network.delayed.get(name, ()) if t >= delay]
-            total = arriving[0]
-            for other in arriving[1:]:
-                total = total + other
+            total = reduce(torch.add, arriving)
             module = network.get_submodule(name)
             if not isinstance(module, SpikingNeuron):
                 made[name].append(module(total))
                 continue
             total = total.to(network.dtype)  # membranes stay in full precision under autocast
             state = states[name] = module.step(states.get(name) or module.start(total), total)
-            d = module.dynamics
-            if not d.fires:
-                made[name].append(state.v)
-            elif isinstance(d.spike_value, int | float) and d.spike_value == 1:
-                made[name].append(state.spikes)
-            else:
-                made[name].append(state.spikes * constant(d.spike_value, state.spikes))
-    return {name: torch.stack(steps) for name, steps in made.items()}
+            made[name].append(module.leaving(state.spikes if module.dynamics.fires else state.v))
+    return {name: joined(steps) for name, steps in made.items()}

@@ -24,6 +24,7 @@ steps of it, as after training.
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 
 from snncc.errors import GraphError
 from snncc.ir.dynamics import Dynamics
-from snncc.models.neurons import SpikingNeuron, Surrogate
+from snncc.models.neurons import SpikingNeuron, Surrogate, joined
 
 if TYPE_CHECKING:
     from snncc.models.module import SpikingNetwork
@@ -125,7 +126,7 @@ class RepresentationNeuron(SpikingNeuron):
             v = torch.where(fired, v - level, v)
             mean = torch.where(fired, mean + weight, mean)
             leaving.append((fired * value).to(dtype or current.dtype))
-        return torch.cat(leaving).unflatten(0, (time_steps, len(v))), mean * value
+        return joined(leaving), mean * value
 
     def bounded(self) -> Tensor:
         """V, at or above ``least``; the parameter itself is brought back there."""
@@ -226,8 +227,8 @@ def representation_scores(network: SpikingNetwork, x: Tensor) -> Tensor:
     means = {"input": _represented(values["input"], _weights(decay, steps))}
     for name, sources in network.inputs.items():
         module = network.get_submodule(name)
-        mean = _sum([means[s] for s in sources])
-        value = _sum([values[s] for s in sources]).detach()
+        mean = reduce(torch.add, [means[s] for s in sources])
+        value = reduce(torch.add, [values[s] for s in sources]).detach()
         if name == network.last:
             gain = sum(decay**k for k in range(steps)) * _number(readout.dynamics.input_gain)
             return gain * mean.to(network.dtype)
@@ -271,13 +272,6 @@ def _normalising(norm: BatchNorm, mean: Tensor) -> tuple[Tensor, Tensor]:
     offset = norm.bias - middle * gain
     shape = (-1,) + (1,) * (mean.dim() - 2)
     return gain.view(shape), offset.view(shape)
-
-
-def _sum(tensors: list[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
 
 
 def _number(value: Any) -> float:

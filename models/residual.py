@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snncc.errors import GraphError
-from snncc.models.networks import BATCH_NORM_EPS, PIXEL_SCALE, READOUT_NEURON, Description, Layer
+from snncc.models.networks import BATCH_NORM_EPS, PIXEL_SCALE, READOUT_NEURON, Description, Layer, numbered
 
 READOUTS = ("spikes", "membrane")
 
@@ -86,9 +86,9 @@ class _Stack:
         self.layers: list[Layer] = []
 
     def add(self, stem: str, kind: str, inputs: list[str], **parameters: Any) -> str:
-        number = 1 + sum(layer["name"].rstrip("0123456789") == stem for layer in self.layers)
-        self.layers.append({"name": f"{stem}{number}", "kind": kind, "inputs": inputs, **parameters})
-        return f"{stem}{number}"
+        name = numbered(self.layers, stem)
+        self.layers.append({"name": name, "kind": kind, "inputs": inputs, **parameters})
+        return name
 
     def convolution(self, inputs: list[str], before: int, after: int, kernel: int, stride: int) -> str:
         return self.add(

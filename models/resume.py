@@ -21,7 +21,7 @@ class Session:
     """Everything that changes while a network is trained.
 
     Attributes:
-        generator: draws the order of the samples and their changes; PyTorch's own generator draws dropout.
+        generator: draws the order of the samples, their changes and spikes; PyTorch's own generators draw dropout.
         log: a line an epoch.
     """
 
@@ -46,6 +46,7 @@ def save(path: Path, settings: dict[str, Any], session: Session) -> None:
         "schedule": session.schedule.state_dict(),
         "generator": session.generator.get_state(),
         "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(_device(session)) if _device(session).type == "cuda" else None,
         "log": [asdict(line) for line in session.log],
     }
     with written_beside(path) as beside:
@@ -57,15 +58,21 @@ def resume(path: Path, settings: dict[str, Any], session: Session) -> list[dict[
     is of a training with other settings."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["settings"]
+        found = dict(content["settings"])
         if found == settings:
             session.network.load_state_dict(content["network"])
             session.optimiser.load_state_dict(content["optimiser"])
             session.schedule.load_state_dict(content["schedule"])
             session.generator.set_state(content["generator"])
             torch.set_rng_state(content["torch"])
+            if content.get("cuda") is not None and _device(session).type == "cuda":
+                torch.cuda.set_rng_state(content["cuda"], _device(session))
             return list(content["log"])
     except Exception as error:  # whatever torch raises on a damaged file
         raise InputError(f"{path}: is no state of a training ({error}); --restart trains anew") from error
     changed = [key for key in settings if found.get(key) != settings[key]]
     raise InputError(f"{path}: is of a training with another {', '.join(changed)}; --restart trains anew")
+
+
+def _device(session: Session) -> torch.device:
+    return next(session.network.parameters()).device

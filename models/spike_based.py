@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from snncc.errors import GraphError
-from snncc.models.networks import PIXEL_SCALE, Description, Layer
+from snncc.models.networks import PIXEL_SCALE, Description, Layer, numbered
 
 LEAK = 0.99
 THRESHOLD = 1.0
@@ -91,9 +91,9 @@ class _Builder:
         self.layers: list[Layer] = []
 
     def add(self, stem: str, kind: str, **fields: Any) -> str:
-        number = 1 + sum(layer["name"].rstrip("0123456789") == stem for layer in self.layers)
-        self.layers.append({"name": f"{stem}{number}", "kind": kind, **fields})
-        return f"{stem}{number}"
+        name = numbered(self.layers, stem)
+        self.layers.append({"name": name, "kind": kind, **fields})
+        return name
 
     def convolution(
         self, channels: int, kernel: int, stride: int = 1, padding: int | None = None, stem: str = "conv", **fields: Any

@@ -23,7 +23,7 @@ from snncc.errors import InputError
 from snncc.files import written_beside
 from snncc.models.augment import move
 from snncc.models.checkpoint import write_checkpoint
-from snncc.models.diagnose import LayerHealth, diagnose
+from snncc.models.diagnose import LayerHealth, diagnose, settle_norms
 from snncc.models.encode import drawn, fixed
 from snncc.models.initialise import initialise
 from snncc.models.module import SpikingNetwork, TimedNetwork
@@ -146,6 +146,7 @@ def untrained(recipe: Recipe, seed: int = 0, data: str | None = None) -> list[La
     network = SpikingNetwork(recipe.network)
     samples = fixed(network, inputs)
     initialise(network, recipe.initialise, samples)
+    settle_norms(network, samples)
     return diagnose(network, samples)
 
 
@@ -174,6 +175,7 @@ def _labelled(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: str) -> tuple[Session, SpikingNetwork]:
+    _check_device(device)
     torch.manual_seed(seed)
     network = SpikingNetwork(recipe.network)
     initialise(network, recipe.initialise, fixed(network, inputs[:INITIAL_SAMPLES]))
@@ -181,6 +183,15 @@ def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: st
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = optimiser_of(network, recipe.training, batches)
     return Session(network, optimiser, schedule, torch.Generator().manual_seed(seed), []), network
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch is built without CUDA
+        raise InputError(
+            f"device {device!r} cannot be used ({str(error).partition(chr(10))[0]}); cpu always can"
+        ) from error
 
 
 def one_epoch(

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
@@ -26,6 +27,7 @@ MAX_RATIO = 16
 MAX_DIRECTORY_BYTES = 1 << 22
 """Of a ZIP archive; an entry takes 46 bytes or more there, and several hundred in memory."""
 _REPLACE_ATTEMPTS = 20
+_NO_FILE = "is no regular file, so it is not replaced; give a file to write"
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no regular file, so it is not replaced; give a file to write")
+        raise InputError(f"{path}: {_NO_FILE}")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -44,6 +46,16 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise before hours of work, and not after them, where ``path`` cannot be written; its folder is made."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: {_NO_FILE}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=path.parent):
+        pass
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,22 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "stored": ("float32", "float16"),
 }
+
+
+def _whole(least: int) -> tuple[Callable[[float], bool], str]:
+    return lambda x: isinstance(x, int) and x >= least, f"a whole number of {least} or more"
+
+
+_POSITIVE = (lambda x: 0 < x < math.inf, "a number above 0")
+_NOT_NEGATIVE = (lambda x: 0 <= x < math.inf, "a number of 0 or more")
+_SHARE = (lambda x: 0 <= x < 1, "a number from 0 to below 1")
+NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "epochs": _whole(1), "batch_size": _whole(1), "learning_rate": _POSITIVE, "momentum": _SHARE,
+    "weight_decay": _NOT_NEGATIVE, "warm_up": (lambda x: 0 < x < 1, "a number between 0 and 1"),
+    "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "shift_pixels": _whole(0),
+    "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE, "cutout_pixels": _whole(0),
+}  # fmt: skip
+"""What each number of a :class:`Training` must be, and how to say it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,13 @@ class Training:
     cutout_pixels: int = 0
 
     def __post_init__(self) -> None:
+        if not self.test_splits or isinstance(self.test_splits, str):
+            raise InputError(f"training: test_splits is {self.test_splits!r}; a list of one split or more is needed")
         object.__setattr__(self, "test_splits", tuple(self.test_splits))  # TOML and checkpoints hold lists
+        for name, (fits, wanted) in NUMBERS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+                raise InputError(f"training: {name} is {value!r}; it must be {wanted}")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"training: {name} is {getattr(self, name)!r}; known are {', '.join(known)}")
@@ -128,7 +151,7 @@ def read_recipe(path: Path) -> Recipe:
         how = Training(**content["training"])
         more = {key: content[key] for key in ("initialise", "published", "control_of") if key in content}
         return Recipe(path.stem, content["description"], network, how, **more)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise InputError(f"{path}: is no recipe ({type(error).__name__}: {error})") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -50,6 +49,7 @@ def command(ann: Path, output: Path, time_steps: int, as_json: bool, **rest: Any
     written is what snncc compile, verify and profile take.
     """
     from snncc.errors import InputError
+    from snncc.files import check_writable
     from snncc.registry import get, resolve_model
     from snncc.report import terminal
 
@@ -58,9 +58,7 @@ def command(ann: Path, output: Path, time_steps: int, as_json: bool, **rest: Any
     path = resolve_model(str(ann))
     if output.exists() and output.samefile(path):
         raise InputError(f"{output}: is the ANN itself; write to another file")
-    output.resolve().parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=output.resolve().parent):
-        pass  # a folder that cannot be written is an error now, not after the work
+    check_writable(output)
     convert = get("snncc.converters", CONVERTER)
     with terminal.progress("running", not as_json) as update:
         made = convert(

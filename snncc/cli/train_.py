@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import click
 
 from snncc.cli import options as shared
 
+LOG_SUFFIX = ".csv"
+
 
 @click.command("train")
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Checkpoint to write (runs/RECIPE.pt).")
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same weights.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same weights.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Other than the recipe's.")
 @click.option("--data", "data_name", help="A data set other than the recipe's, such as fashion-mnist.")
 @shared.limit_option
@@ -35,6 +42,7 @@ def command(
     A training that was stopped goes on after the last epoch it finished.
     """
     from snncc.errors import InputError
+    from snncc.files import check_writable
     from snncc.registry import get_models
     from snncc.report import terminal
 
@@ -48,9 +56,10 @@ def command(
         _diagnose(recipe, seed, data_name, as_json)
         return
     out = output or Path("runs") / f"{recipe.name}.pt"
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=out.resolve().parent):
-        pass  # a folder that cannot be written is an error now, not after hours of training
+    if out.suffix == LOG_SUFFIX:
+        raise InputError(f"{out}: is where the log goes; give the checkpoint another ending, such as .pt")
+    check_writable(out)
+    check_writable(out.with_suffix(LOG_SUFFIX))
     last = {"epoch": 0}
 
     def show(update: object) -> object:

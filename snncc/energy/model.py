@@ -15,8 +15,8 @@ import numpy as np
 from snncc.energy.costs import ZERO, CostSet, Interval
 from snncc.energy.scopes import EVENTS, SCOPES, SYNAPTIC_EVENTS, TERMS, Scope, Term
 from snncc.errors import InputError
+from snncc.program.counts import StepCounts
 from snncc.program.program import Population, Program
-from snncc.program.reference import StepCounts
 
 Number = int | float
 

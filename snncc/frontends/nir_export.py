@@ -160,7 +160,10 @@ def _standard(name: str, node: Node, given: Shape, shape: Shape) -> RawNode:
         case Neuron(dynamics):
             return _neuron(dynamics, shape)
         case BatchNorm():
-            raise UnsupportedError(f"{name}: NIR has no batch norm; fold it first (pass fold-batch-norm)")
+            raise UnsupportedError(
+                f"{name}: NIR has no batch norm; fold it first (pass fold-batch-norm), or write ONNX or a "
+                "checkpoint where no weights stand right in front of it"
+            )
         case MaxPool2d():
             raise UnsupportedError(f"{name}: NIR has no max pooling; train the network with average pooling")
         case _:

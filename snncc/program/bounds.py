@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snncc.program.currents import max_pool, weigh
 from snncc.program.intervals import Interval, follow
 from snncc.program.program import Population, Program, Projection
-from snncc.program.reference import max_pool, weigh
 
 Array = np.ndarray
 

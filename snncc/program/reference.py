@@ -25,35 +25,18 @@ Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from snncc.errors import InputError, UnsupportedError
 from snncc.ir.dynamics import resetting
-from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program, Projection, conv_shape
+from snncc.program.counts import Counter, StepCounts, add_counts
+from snncc.program.currents import project
+from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class StepCounts:
-    """Events of one population, summed over samples, one entry a step: arrays (T,) int64.
-
-    Attributes:
-        updates: neurons updated (every neuron, every step).
-        active: neurons that received a spike or a current in this step, or hold a non-zero state or bias.
-        spikes: neurons that fired (a graded spike is one message).
-        synaptic_operations: projection name to weights used: non-zero weight × non-zero source × valid position. What a
-            static source drives is computed once and counted at step 0 under ``name``.
-    """
-
-    updates: Array
-    active: Array
-    spikes: Array
-    synaptic_operations: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +68,7 @@ def run_reference(program: Program, inputs: Array, record: bool = True) -> Integ
     emitted: dict[str, list[Array]] = {p.name: [] for p in program.populations}
     emitted[program.source.name] = [inputs if static else inputs[t] for t in range(steps)]
     membranes: dict[str, list[Array]] = {p.name: [] for p in program.populations}
-    counters = {p.name: _Counter(program, p, steps) for p in program.populations}
+    counters = {p.name: Counter(program, p, steps) for p in program.populations}
     state = {p.name: _initial(p, samples) for p in program.populations}
     answers: list[Array] = []
 
@@ -199,64 +182,6 @@ def reset(population: Population, v: Array, spikes: Array) -> Array:
     return v
 
 
-def project(program: Program, projection: Projection, spikes: Array) -> Array:
-    """Current (N, *target shape) that ``spikes`` (N, *source shape) cause."""
-    sums = weigh(program, projection, spikes, projection.weight.astype(np.int64)) >> projection.shift
-    return max_pool(projection, sums)
-
-
-def max_pool(projection: Projection, sums: Array) -> Array:
-    """The largest of each window of ``sums`` (N, C, H, W), where the projection pools."""
-    if projection.pool is None:
-        return sums
-    (ky, kx), (sy, sx) = projection.pool, projection.pool_stride
-    return sliding_window_view(sums, (ky, kx), axis=(2, 3))[:, :, ::sy, ::sx].max(axis=(-2, -1))
-
-
-def weigh(program: Program, projection: Projection, x: Array, weight: Array) -> Array:
-    """``Σ w·x`` of a projection with other weights of the same form, before any pooling."""
-    if projection.kind == "conv":
-        return _correlate(projection, x, weight, (len(x), *conv_shape(projection, program.shape_of(projection.source))))
-    shape = (len(x), *program.shape_of(projection.target))
-    flat = x.reshape(len(x), -1)
-    if projection.kind == "dense":
-        return _product(flat, weight.T).reshape(shape)
-    assert projection.index is not None
-    result = np.zeros((len(x), int(np.prod(shape[1:]))), np.int64)
-    target, source = projection.index
-    for sample, row in zip(result, flat, strict=True):
-        np.add.at(sample, target, row[source] * weight)
-    return result.reshape(shape)
-
-
-def _correlate(projection: Projection, x: Array, weight: Array, shape: tuple[int, ...]) -> Array:
-    """Cross-correlation with zero padding, one kernel position at a time."""
-    (sy, sx), (py, px), (dy, dx) = projection.stride, projection.padding, projection.dilation
-    samples, out, rows, columns = shape
-    per_group, ky, kx = weight.shape[1:]
-    padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px))).transpose(1, 0, 2, 3)  # channels first, then samples
-    result = np.zeros((out, samples * rows * columns), np.int64)
-    step = out // projection.groups
-    for g in range(projection.groups):
-        channels = slice(g * per_group, (g + 1) * per_group)
-        outputs = slice(g * step, (g + 1) * step)
-        for y in range(ky):
-            for z in range(kx):
-                rows_of = slice(y * dy, y * dy + (rows - 1) * sy + 1, sy)
-                columns_of = slice(z * dx, z * dx + (columns - 1) * sx + 1, sx)
-                patch = padded[channels, :, rows_of, columns_of]
-                result[outputs] += _product(weight[outputs, :, y, z], patch.reshape(per_group, -1))
-    return result.reshape(out, samples, rows, columns).transpose(1, 0, 2, 3)
-
-
-def _product(a: Array, b: Array) -> Array:
-    """``a @ b`` in whole numbers: in float64, which is quick, where no sum can reach 2^53 and so each is exact."""
-    largest = int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0)) * a.shape[-1]
-    if largest >= 1 << 53:
-        return a @ b
-    return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-
-
 def predict(scores: Array, ties: str) -> Array:
     """Winning class (…) of scores (…, classes) under the tie rule."""
     if ties == "highest_index":
@@ -275,23 +200,6 @@ def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:
         add_counts([p.counts for p in parts]),
         sum(p.samples for p in parts),
     )
-
-
-def add_counts(parts: Sequence[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:
-    """Event counts of several batches, added up."""
-
-    def total(arrays: Iterable[Array]) -> Array:
-        return np.sum(list(arrays), axis=0)
-
-    return {
-        name: StepCounts(
-            total(p[name].updates for p in parts),
-            total(p[name].active for p in parts),
-            total(p[name].spikes for p in parts),
-            {q: total(p[name].synaptic_operations[q] for p in parts) for q in first.synaptic_operations},
-        )
-        for name, first in parts[0].items()
-    }
 
 
 def check_inputs(program: Program, inputs: Array) -> None:
@@ -336,28 +244,3 @@ def _scores(program: Program, answers: list[Array]) -> Array:
     if program.readout.each_step:
         return np.stack(answers, axis=1)
     return answers[-1] if program.readout.kind == "membrane" else np.sum(answers, axis=0)
-
-
-class _Counter:
-    """Counts events of one population straight from their definitions."""
-
-    def __init__(self, program: Program, population: Population, steps: int) -> None:
-        self.program, self.population = program, population
-        self.updates, self.active, self.spikes = (np.zeros(steps, np.int64) for _ in range(3))
-        self.operations = {p.name: np.zeros(steps, np.int64) for p in program.incoming(population.name)}
-
-    def project(self, t: int, projection: Projection, arriving: Array) -> None:
-        if self.program.is_static(projection) and t > projection.delay:
-            return
-        used = (projection.weight != 0).astype(np.int64)
-        hits = weigh(self.program, projection, (arriving != 0).astype(np.int64), used)
-        self.operations[projection.name][t] = int(hits.sum())
-
-    def update(self, t: int, old: tuple[Array, Array, Array], current: Array, spikes: Array) -> None:
-        self.updates[t] = spikes.size
-        biased = (self.population.bias != 0) | (self.population.current_bias != 0)
-        self.active[t] = int(np.count_nonzero((old[0] != 0) | (old[1] != 0) | (current != 0) | biased))
-        self.spikes[t] = int(np.count_nonzero(spikes))
-
-    def result(self) -> StepCounts:
-        return StepCounts(self.updates, self.active, self.spikes, self.operations)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snncc.program.counts import StepCounts
 from snncc.program.program import Program
-from snncc.program.reference import IntegerRecording, StepCounts, check_inputs, join, predict
+from snncc.program.reference import IntegerRecording, check_inputs, join, predict
 from snncc.target import RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import (

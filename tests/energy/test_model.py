@@ -16,8 +16,9 @@ from snncc.energy.model import price, price_counts
 from snncc.energy.record import report_dict
 from snncc.energy.scopes import EVENTS, TERMS
 from snncc.errors import InputError
+from snncc.program.counts import StepCounts
 from snncc.program.program import EXACT, Population, Program, Projection, Readout, Source, check_program
-from snncc.program.reference import StepCounts, run_reference
+from snncc.program.reference import run_reference
 
 SETS = ("loihi1", "loihi1-davies2018", "loihi1-sanafe")
 

@@ -14,8 +14,9 @@ import pytest
 
 from snncc.compiler import compile_graph
 from snncc.frontends.lava_net import read_net
+from snncc.program.currents import weigh
 from snncc.program.program import LOIHI, Program
-from snncc.program.reference import IntegerRecording, run_reference, weigh
+from snncc.program.reference import IntegerRecording, run_reference
 from snncc.target import RunOptions, Target
 from snncc.targets.fixed_sim import TARGET as FIXED_SIM
 from snncc.targets.fixed_sim.engine import run as run_fixed

@@ -8,7 +8,7 @@ import torch
 
 from snncc.data import load
 from snncc.errors import GraphError
-from snncc.models.diagnose import diagnose
+from snncc.models.diagnose import diagnose, settle_norms
 from snncc.models.initialise import initialise
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import convolutional
@@ -76,6 +76,18 @@ def test_verdicts(images: torch.Tensor) -> None:
         network.get_parameter("fc1.bias").zero_()
     assert diagnose(network, images)[0].verdict == "starved"
     assert all(module.observer is None for module in network.modules() if hasattr(module, "observer"))
+
+
+def test_batch_norm_is_diagnosed_as_it_normalises_in_training(images: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = SpikingNetwork(convolutional("n", "8C5-P2-8C5-P2-30-10", 4, LIF)).eval()
+    assert diagnose(network, images)[-1].verdict == "dead"
+    settle_norms(network, images)
+    assert {layer.verdict for layer in diagnose(network, images)} == {"alive"}
+    norm = network.get_submodule("bn1")
+    assert not norm.training and norm.momentum == 0.1
+    current = network.record(images)["conv1"].flatten(0, 1)
+    assert torch.allclose(norm.get_buffer("running_mean"), current.mean((0, 2, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from snncc.program import reference
+from snncc.program import currents, reference
 from snncc.program.bounds import bits_for, prove_bounds
 from snncc.program.program import EXACT, LOIHI, Arithmetic, Population, Program, Projection, Readout, Source
 from snncc.program.reference import run_reference
@@ -22,7 +22,7 @@ Extent = tuple[int, int]
 def observed(program: Program, data: np.ndarray) -> dict[tuple[str, str], Extent]:
     """(population or projection, quantity) to the (lowest, highest) value in a run, before any overflow rule."""
     seen: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    overflow, project = reference.overflow, reference.project
+    overflow, project = reference.overflow, currents.project
 
     def watch_state(name: str, what: str, x: np.ndarray, rule: str, bits: int) -> np.ndarray:
         seen[name, what].append(x)
@@ -30,7 +30,7 @@ def observed(program: Program, data: np.ndarray) -> dict[tuple[str, str], Extent
 
     def watch_sum(program: Program, projection: Projection, spikes: np.ndarray) -> np.ndarray:
         weight = projection.weight.astype(np.int64)
-        seen[projection.name, "sum"].append(reference.weigh(program, projection, spikes, weight))
+        seen[projection.name, "sum"].append(currents.weigh(program, projection, spikes, weight))
         return project(program, projection, spikes)
 
     with pytest.MonkeyPatch.context() as patch:

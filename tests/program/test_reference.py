@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snncc.errors import UnsupportedError
+from snncc.program.counts import add_counts
+from snncc.program.currents import project
 from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source, conv_shape
-from snncc.program.reference import add_counts, count_spikes, decay, overflow, project, run_reference
+from snncc.program.reference import count_spikes, decay, overflow, run_reference
 
 LIMIT = 2**23
 
