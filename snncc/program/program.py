@@ -26,7 +26,9 @@ DECAY_ONE = 1 << DECAY_BITS
 LARGEST_CONSTANT = 2**48
 LARGEST_SUM = 2**44
 LARGEST_LEVELS = 1 << 16
-"""Limits of constants, of a projection's sum and of the spikes a step, so that no executor leaves 64 bits on the way."""
+LARGEST_RESET = 1 << 60
+"""Limits of constants, of a projection's sum, of the spikes a step and of what they all take off, so that no executor leaves 64
+bits on the way."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,12 @@ def check_population(population: Population) -> None:
         raise GraphError(f"{name}: guard_bits is {population.guard_bits}; it must lie in 0..16")
     if not 1 <= population.levels <= LARGEST_LEVELS:
         raise GraphError(f"{name}: levels is {population.levels}; it must lie in 1..{LARGEST_LEVELS}")
+    one = max(int(np.abs(population.reset_amount).max()), int(np.abs(population.threshold).max()))
+    if population.levels * one > LARGEST_RESET:
+        raise GraphError(
+            f"{name}: {population.levels} spikes of {one} units each leave 64 bits (limit {LARGEST_RESET} units in all); use fewer "
+            "levels or --guard-bits"
+        )
     if population.fires and population.threshold.min() < (0 if population.compare == ">" else 1):
         raise GraphError(f"{name}: threshold is {population.threshold.min()}; a silent neuron would fire")
     if population.fires and population.reset == "subtract" and population.reset_amount.min() < 1:

@@ -33,7 +33,7 @@ def pooled():
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo ANN, the weights of a PyTorch one with its code, and images labelled by it."""
     torch.manual_seed(0)
-    (tmp_path / "mynet.py").write_text(NET)
+    (tmp_path / "my_ann.py").write_text(NET)
     module = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
     torch.save(module.state_dict(), tmp_path / "weights.pt")
     images = torch.randint(0, 256, (80, 1, 28, 28), generator=torch.Generator().manual_seed(1))
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-ARCH = ("--arch", "mynet.py:make", "--input-shape", "1,28,28")
+ARCH = ("--arch", "my_ann.py:make", "--input-shape", "1,28,28")
 
 
 def test_a_state_dict_becomes_a_network_that_verifies(snncc: Any, folder: Path) -> None:
@@ -92,9 +92,9 @@ def test_json_of_a_report(snncc: Any, folder: Path) -> None:
     ("arguments", "message"),
     [
         (("weights.pt", *ARCH), "_1: has no trained bound; give data"),
-        (("weights.pt", "--arch", "mynet.py:make"), "--input-shape 3,32,32"),
+        (("weights.pt", "--arch", "my_ann.py:make"), "--input-shape 3,32,32"),
         (("weights.pt",), "--arch package.module:factory"),
-        (("weights.pt", "--arch", "mynet.py:pooled", "--input-shape", "1,28,28"), "does not fit --arch"),
+        (("weights.pt", "--arch", "my_ann.py:pooled", "--input-shape", "1,28,28"), "does not fit --arch"),
         (("ann.pt", "--input-scale", "1.0"), "says everything about its input itself"),
         (("ann.pt", "--report-data", "unlabelled.npz"), "has no labels"),
         (("ann.pt", "--data", "nothing:test"), "is no known data set"),
@@ -124,7 +124,7 @@ def test_max_pooling_of_spikes_needs_consent(snncc: Any, folder: Path) -> None:
     layers = [nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Conv2d(4, 4, 5), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten()]
     torch.save(nn.Sequential(*layers, nn.Linear(100, 10)).state_dict(), folder / "pooled.pt")
     common = (
-        *("convert", "pooled.pt", "--arch", "mynet.py:pooled", "--input-shape", "1,28,28"),
+        *("convert", "pooled.pt", "--arch", "my_ann.py:pooled", "--input-shape", "1,28,28"),
         *("--time-steps", 8, "--data", "data.npz", "-o", "snn.pt"),
     )
     code, _, err = snncc(*common)
