@@ -45,7 +45,7 @@ def results() -> str:
     costs = sorted({row["costs"] for row in rows if row["costs"]})
     page = HEAD.format(costs=", ".join(costs) or "the default") + "\n"
     columns = {
-        "recipe": "recipe", "data": "data", "T": "T", "float": "float", "8-bit": "8-bit", "drop": "drop",
+        "recipe": "recipe", "data": "data", "samples": "test samples", "T": "T", "float": "float", "8-bit": "8-bit", "drop": "drop",
         "held out": "held out (8-bit)", "spikes": "spikes", "operations": "synaptic operations", "energy": "energy S1",
         "published": "published", "training": "training",
     }  # fmt: skip
@@ -133,7 +133,7 @@ def _record(name: str, recipe: Any) -> dict[str, Any] | None:
 def _measured(name: str, recipe: Any) -> dict[str, str]:
     record = _record(name, recipe)
     if record is None:
-        return dict.fromkeys(("8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured") | {
+        return dict.fromkeys(("samples", "8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured") | {
             "costs": ""
         }
     low, high = record["drop_interval_95"]
@@ -141,6 +141,7 @@ def _measured(name: str, recipe: Any) -> dict[str, str]:
     others = record["other_splits"].values()
     joules = [1e6 * value for value in record["energy_s1_joules"]]
     return {
+        "samples": f"{record['samples']:,}",
         "T": str(record["time_steps"]),
         "float": f"{100 * record['float_accuracy']:.2f} %",
         "8-bit": f"{100 * record['integer_accuracy']:.2f} %",

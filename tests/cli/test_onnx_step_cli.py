@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def step_file(tmp_path: Path) -> Path:
-    torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch", reason="make frameworks")
 
     class Step(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

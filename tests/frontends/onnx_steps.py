@@ -7,12 +7,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import snntorch
-import torch
-from norse.torch import LIFBoxCell, LIFCell
-from norse.torch.functional.lif import LIFFeedForwardState
-from norse.torch.functional.lif_box import LIFBoxFeedForwardState
-from torch import nn
+import pytest
+
+torch = pytest.importorskip("torch", reason="steps are exported by torch: pip install snncc[torch]")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    snntorch = pytest.importorskip("snntorch", reason="snnTorch is not installed: make frameworks")
+    pytest.importorskip("norse", reason="Norse is not installed: make frameworks")
+
+from norse.torch import LIFBoxCell, LIFCell  # noqa: E402
+from norse.torch.functional.lif import LIFFeedForwardState  # noqa: E402
+from norse.torch.functional.lif_box import LIFBoxFeedForwardState  # noqa: E402
+from torch import nn  # noqa: E402
 
 Tensor = torch.Tensor
 
