@@ -1,6 +1,6 @@
 """Lava in a virtual environment of its own: it never meets the core's process, and torch never meets it.
 
-lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2. It runs on newer ones with the two mends of
+lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2. It runs on newer ones with the three mends of
 ``package/snncc_lava/shim.py``, so there it is installed without its declared dependencies, and they are named here.
 """
 

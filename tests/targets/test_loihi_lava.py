@@ -13,10 +13,15 @@ import numpy as np
 import pytest
 from programs import data_for, frames, mnist_like, neurons, program, random_program, static, weights
 
+from snncc.compiler import compile_graph
 from snncc.errors import InputError, TargetError
+from snncc.ir.dynamics import Dynamics
+from snncc.ir.graph import chain
+from snncc.ir.nodes import Conv2d, Input, Neuron, Output
 from snncc.program.bounds import prove_bounds
 from snncc.program.program import Program, Projection, Readout, check_program
 from snncc.program.reference import IntegerRecording, run_reference
+from snncc.registry import get_target
 from snncc.target import RunOptions
 from snncc.targets.loihi_sim.emit import write_package
 from snncc.targets.loihi_sim.placement import place
@@ -276,3 +281,24 @@ def test_data_that_does_not_fit_and_folders_without_a_package_are_refused(
         run_program(small[0], small[1], np.zeros((2, 5), np.int64), RunOptions())
     with pytest.raises(TargetError, match="holds no Lava package"):
         run_lava(tmp_path, np.zeros((2, 4), np.int64), 5.0)
+
+
+def test_more_channels_than_eight_bits_count() -> None:
+    """Lava's Conv holds its groups in 8 bits, by which NumPy 2 alone divides no 130 channels."""
+    rng = np.random.default_rng(5)
+    graph = chain(
+        {
+            "input": Input((130, 4, 4), "spikes", 1.0, 0, 1),
+            "conv": Conv2d(rng.integers(-8, 9, (4, 130, 3, 3)) / 8.0),
+            "lif": Neuron(Dynamics(threshold=2.0, compare=">", membrane_decay=0.5, reset="to_value")),
+            "output": Output(),
+        },
+        4,
+    )
+    made = compile_graph(graph, get_target("loihi-sim")).program
+    assert "conv" in processes_of(made)
+    spikes = rng.integers(0, 2, (4, 2, 130, 4, 4))
+    wanted = run_reference(made, spikes)
+    assert wanted.spikes["lif"].any()
+    for direct in (False, True):
+        assert_same(made, run_program(made, None, spikes, RunOptions(record=True, timeout_s=TIMEOUT_S), direct), wanted)

@@ -1,7 +1,8 @@
-"""lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2; these two mends are all that newer ones need.
+"""lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2; these three mends are all that newer ones need.
 
 - One of its dataclasses uses another as a default value, which Python 3.11 refuses unless that other is hashable.
 - Its ReshapePort names an argument of ``np.reshape`` that NumPy has since taken away.
+- Its Conv keeps the number of groups as an 8-bit number, by which NumPy 2 divides no number of channels above 127.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ def prepare_lava() -> None:
     if sys.version_info >= (3, 11):  # noqa: UP036 (the package runs on Python 3.10 too)
         _import_with_hashable_dataclass()
     _mend_reshape()
+    _mend_conv()
 
 
 def _import_with_hashable_dataclass() -> None:
@@ -48,3 +50,13 @@ def _mend_reshape() -> None:
 
 def _reshape(data, shape):  # type: ignore[no-untyped-def]
     return data.reshape(shape)
+
+
+def _mend_conv() -> None:
+    utils = importlib.import_module("lava.proc.conv.utils")
+    original = utils.conv
+
+    def conv(input_, weight, kernel_size, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+        return original(input_, weight, kernel_size, stride, padding, dilation, int(groups))
+
+    utils.conv = conv
