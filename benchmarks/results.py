@@ -15,7 +15,8 @@ HEAD = """# What the zoo reaches
 
 Made by `make results` from the recipes (`models/recipes/*.toml`), the training logs (`models/checkpoints/*.csv`) and the
 records (`models/checkpoints/*.json`, by `make zoo-record`, which compiles and verifies every network on its test set; the
-column *test samples* says on how much of it); no figure is typed in by hand. Every network is the last epoch of one training; nothing was chosen by test accuracy.
+column *test samples* says on how much of it); no figure is typed in by hand. Every network is the last epoch of one
+training; nothing was chosen by test accuracy.
 
 - *float*: the trained network. *8-bit*: the integer program on `fixed-sim`, weights of 8 bits. *drop*: their difference in
   points, with its 95 % interval.
