@@ -134,9 +134,9 @@ def _record(name: str, recipe: Any) -> dict[str, Any] | None:
 def _measured(name: str, recipe: Any) -> dict[str, str]:
     record = _record(name, recipe)
     if record is None:
-        return dict.fromkeys(("samples", "8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured") | {
-            "costs": ""
-        }
+        return dict.fromkeys(
+            ("samples", "8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured"
+        ) | {"costs": ""}
     low, high = record["drop_interval_95"]
     drop = record["float_accuracy"] - record["integer_accuracy"]
     others = record["other_splits"].values()
