@@ -113,7 +113,7 @@ def _torch() -> dict[str, list[Seed]]:
 
         state = Net().state_dict()
     else:
-        state = torch.nn.Sequential(torch.nn.Linear(4, 3)).state_dict()
+        state = torch.nn.ModuleDict({"fc": torch.nn.Linear(4, 3)}).state_dict()
 
     class Holder(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
