@@ -27,3 +27,11 @@ def float_passes(options: CompileOptions) -> tuple[Pass, ...]:
         MergeSynapses(),
         Calibrate(options.calibration),
     )
+
+
+def exact_pipeline(options: CompileOptions) -> tuple[Pass, ...]:
+    """The common passes, then quantisation in exact arithmetic with guard bits."""
+    from snncc.passes.quantise import Quantise
+
+    guard_bits = 6 if options.guard_bits is None else options.guard_bits
+    return (*float_passes(options), Quantise(options.bits, guard_bits, options.per_channel))

@@ -25,6 +25,19 @@ def read_gzip(path: Path, limit: int) -> bytes:
     return content
 
 
+def read_plain(path: Path, limit: int, too_large: str = ", the limit", unread: str = "") -> bytes:
+    """The bytes of a file. Raises :class:`InputError` where it has over ``limit`` or cannot be read; ``too_large`` and
+    ``unread`` end the messages."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}){unread}") from error
+    if len(content) > limit:
+        raise InputError(f"{path}: has over {limit:,} bytes{too_large}")
+    return content
+
+
 def tar_members(path: Path, limit: int) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(name, read) of every plain file in a ``.tar.gz`` that unpacks to ``limit`` bytes or less. Raises :class:`InputError`."""
     content = io.BytesIO(read_gzip(path, limit))

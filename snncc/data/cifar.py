@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snncc.data.archives import tar_members
+from snncc.data.archives import read_plain, tar_members
 from snncc.data.cifar_batches import BATCH, IMAGE_BYTES, SHAPE, binary_batch, python_batch
 from snncc.data.dataset import Dataset, Request, need_no_options
 from snncc.data.download import CIFAR10, find_file, folder_of
@@ -84,7 +84,8 @@ def _complete(kind: str, read: Callable[[str], Batch]) -> Form:
 
 def _from_file(folder: Path, suffix: str, reader: Callable[[str, bytes], Batch], name: str) -> Batch:
     path = folder / f"{name}{suffix}"
-    return reader(str(path), _bytes(path))
+    about = f"; a batch of CIFAR-10 has about {BATCH * IMAGE_BYTES:,}"
+    return reader(str(path), read_plain(path, BATCH * (IMAGE_BYTES + 200), about, "; the set is not complete"))
 
 
 def _archive(path: Path, suffix: str, reader: Callable[[str, bytes], Batch]) -> Form:
@@ -97,18 +98,6 @@ def _archive(path: Path, suffix: str, reader: Callable[[str, bytes], Batch]) -> 
     if len(found) != len(wanted):
         raise InputError(f"{path}: has no {min(wanted - set(found))}; get the file again")
     return _complete("archive", lambda name: reader(f"{path}, {name}{suffix}", found[name + suffix]))
-
-
-def _bytes(path: Path) -> bytes:
-    limit = BATCH * (IMAGE_BYTES + 200)
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(limit + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); the set is not complete") from error
-    if len(content) > limit:
-        raise InputError(f"{path}: has over {limit:,} bytes; a batch of CIFAR-10 has about {BATCH * IMAGE_BYTES:,}")
-    return content
 
 
 def _sprite_batch(folder: Path, number: int) -> Batch:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snncc.data.archives import read_plain
 from snncc.errors import InputError
 
 HEADER_BYTES = 128
@@ -40,7 +41,7 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a ``.mat`` by name, C-ordered, in the type that stores them (whole doubles may be stored as int16).
     Raises :class:`InputError` where it is missing, damaged, or holds what is
     not a numeric array."""
-    content = _content(path)
+    content = read_plain(path, MAX_FILE_BYTES)
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if content[:8] == b"\x89HDF\r\n\x1a\n" or order is None or content[124:126] not in (b"\x00\x01", b"\x01\x00"):
         raise InputError(f"{path}: is no Level 5 MAT-file; save it from MATLAB with -v7, or from scipy.io.savemat")
@@ -63,17 +64,6 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
             f"{path}: cannot be read ({error}); it is damaged or holds more than arrays of numbers"
         ) from error
     return arrays
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"{path}: has over {MAX_FILE_BYTES:,} bytes, the limit")
-    return content
 
 
 def _unpack(data: memoryview, limit: int) -> bytes:

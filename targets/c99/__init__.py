@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snncc.pipeline import Pass
 from snncc.program.program import EXACT, Program
 from snncc.program.reference import IntegerRecording
-from snncc.target import CompileOptions, Finding, RunOptions, Target
-from snncc.targets.common import float_passes
+from snncc.target import Finding, RunOptions, Target
+from snncc.targets.common import exact_pipeline
 
 LIMITS = {
     "state_bits": {"value": 51, "source": "64-bit integers with room for a 12-bit decay"},
     "work_bits": {"value": 64, "source": "int64_t of C99"},
     "array_elements": {"value": 2**31 - 1, "source": "int32_t indices"},
 }
-
-
-def pipeline(options: CompileOptions) -> Sequence[Pass]:
-    """The common passes, then quantisation in exact arithmetic with guard bits."""
-    from snncc.passes.quantise import Quantise
-
-    guard_bits = 6 if options.guard_bits is None else options.guard_bits
-    return (*float_passes(options), Quantise(options.bits, guard_bits, options.per_channel))
 
 
 def check(program: Program) -> list[Finding]:
@@ -73,7 +64,7 @@ TARGET = Target(
     description="portable C99 for microcontrollers: no allocation, no floating point; any network, exact arithmetic",
     arithmetic=EXACT,
     limits=LIMITS,
-    pipeline=pipeline,
+    pipeline=exact_pipeline,
     check=check,
     emit=emit,
     run=run,

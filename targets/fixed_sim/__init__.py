@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from snncc.pipeline import Pass
 from snncc.program.program import EXACT, Program
 from snncc.program.reference import IntegerRecording
-from snncc.target import CompileOptions, Finding, RunOptions, Target
-from snncc.targets.common import float_passes
+from snncc.target import Finding, RunOptions, Target
+from snncc.targets.common import exact_pipeline
 
 LIMITS = {
     "state_bits": {"value": 51, "source": "64-bit arithmetic of the simulator with room for a 12-bit decay"},
     "weight_bits": {"value": 16, "source": "quantise pass"},
 }
-
-
-def pipeline(options: CompileOptions) -> Sequence[Pass]:
-    """The common passes, then quantisation in exact arithmetic with guard bits."""
-    from snncc.passes.quantise import Quantise
-
-    guard_bits = 6 if options.guard_bits is None else options.guard_bits
-    return (*float_passes(options), Quantise(options.bits, guard_bits, options.per_channel))
 
 
 def check(program: Program) -> list[Finding]:
@@ -63,7 +53,7 @@ TARGET = Target(
     description="event-driven integer simulator (Numba); any network, exact arithmetic",
     arithmetic=EXACT,
     limits=LIMITS,
-    pipeline=pipeline,
+    pipeline=exact_pipeline,
     check=check,
     emit=emit,
     run=run,

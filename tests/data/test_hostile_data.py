@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
+from hostile.mutations import mutate
 
 from snncc.data import load
 from snncc.data.cifar import read_sprite
@@ -26,25 +27,6 @@ SECONDS = 10.0
 RANDOM = np.random.default_rng(0)
 FIELDS = [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "?")]
 EVENTS = np.array([(x, x, 7 * x, x % 2) for x in range(30)], FIELDS)
-
-
-def mutate(whole: bytes, random: np.random.Generator) -> bytes:
-    """One of: bytes flipped, cut short, a stretch repeated or dropped, a length field inflated."""
-    content = bytearray(whole)
-    at = int(random.integers(0, min(len(content), 4_000)))
-    match int(random.integers(0, 6)):
-        case 0 | 1:
-            for position in random.integers(0, min(len(content), 4_000), int(random.integers(1, 6))):
-                content[position] = int(random.integers(0, 256))
-        case 2:
-            del content[at:]
-        case 3:
-            del content[at : at + int(random.integers(1, 100))]
-        case 4:
-            content[at:at] = content[at : at + int(random.integers(1, 200))]
-        case _:
-            content[at : at + 4] = random.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x40"])
-    return bytes(content)
 
 
 def good(kind: str) -> bytes:
@@ -108,7 +90,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: st
     else:
         read(kind, path)
     for _ in range(FILES):
-        path.write_bytes(mutate(whole, random))
+        path.write_bytes(mutate(whole, random, 4_000))
         start = time.perf_counter()
         try:
             read(kind, path)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hostile.mutations import length_prefixed
 from onnx import TensorProto, helper
 from onnx_models import odd_network
 from test_nir_round_trip import assert_same
@@ -210,15 +211,6 @@ def test_a_nan_weight_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(good.replace(conv.weight.tobytes(), bad.tobytes()))
     with pytest.raises(GraphError, match=r"a/b\.c: weight holds 1 values that are NaN"):
         read_onnx(tmp_path / "m.onnx", {})
-
-
-def length_prefixed(number: int, data: bytes) -> bytes:
-    """A protobuf field."""
-    size, head = len(data), bytearray([number << 3 | 2])
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    return bytes([*head, size]) + data
 
 
 @pytest.mark.parametrize("what", ["nodes", "initializers"])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile.mutations import mutate
 
 from snncc.errors import SnnccError
 from snncc.frontends.checkpoint import FRONTEND as CHECKPOINT
@@ -38,25 +39,6 @@ OPTIONS = {"arch": "hostilenet:Net", "input_shape": "4", "time_steps": "2"}
 class Marks:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.write_text, (Path("marker"), "the file ran code")
-
-
-def mutate(whole: bytes, random: np.random.Generator) -> bytes:
-    """One of: bytes flipped, cut short, a stretch repeated or dropped, a length field inflated."""
-    content = bytearray(whole)
-    at = int(random.integers(0, max(1, len(content))))
-    match int(random.integers(0, 6)):
-        case 0 | 1:
-            for position in random.integers(0, len(content), int(random.integers(1, 6))):
-                content[position] = int(random.integers(0, 256))
-        case 2:
-            del content[at:]
-        case 3:
-            del content[at : at + int(random.integers(1, 100))]
-        case 4:
-            content[at:at] = content[at : at + int(random.integers(1, 200))]
-        case _:
-            content[at : at + 4] = random.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x40"])
-    return bytes(content)
 
 
 def inner(whole: bytes, random: np.random.Generator) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, external_data_helper
 
 from .damage import ODD, PATHS, malicious, replaced
+from .mutations import length_prefixed
 
 Damage = Callable[[bytes, random.Random], bytes]
 
@@ -97,15 +98,6 @@ def cycle(parsed: Any, rng: random.Random) -> None:
         node.input[0] = node.output[0]
     else:
         node.input.append(rng.choice(parsed.graph.node[-1].output))
-
-
-def length_prefixed(number: int, data: bytes) -> bytes:
-    """A protobuf field."""
-    size, head = len(data), bytearray([number << 3 | 2])
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    return bytes([*head, size]) + data
 
 
 def bomb(content: bytes, rng: random.Random) -> bytes:
