@@ -1,4 +1,4 @@
-"""Random small changes of training images: mirror images, shifts, turns, zooms and a blanked square."""
+"""Random small changes of training images: mirror images, shifts, turns, zooms, bends and a blanked square."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from torch.nn import functional
 from snncc.errors import InputError
 from snncc.models.recipes import Training
 
+BENDS = 5
+"""Knots of an elastic field along an axis."""
+
 
 def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     """Each sample of ``images`` (N, C, H, W), or frames (N, T, C, H, W), float, changed on its own, all its frames alike; what
     comes in at the border is 0."""
-    if not (how.flip or how.rotation_degrees or how.zoom or how.shift_pixels or how.cutout_pixels):
+    warped = how.rotation_degrees or how.zoom or how.elastic_pixels
+    if not (warped or how.flip or how.shift_pixels or how.cutout_pixels):
         return images
     if images.dim() == 5:
         return move(images.flatten(1, 2), how, generator).unflatten(1, images.shape[1:3])
@@ -24,7 +28,7 @@ def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     if how.flip:
         mirrored = torch.rand(len(images), generator=generator) < 0.5
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    if how.rotation_degrees or how.zoom:
+    if warped:
         images = _warp(images, how, generator)
     elif how.shift_pixels:
         images = _shift(images, how.shift_pixels, generator)
@@ -42,7 +46,7 @@ def _shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
-    """Turn, zoom and shift at once, with bilinear interpolation."""
+    """Turn, zoom, shift and bend at once, with bilinear interpolation."""
     count, _, height, width = images.shape
 
     def uniform(most: float) -> Tensor:
@@ -53,6 +57,10 @@ def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     affine = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
+    if how.elastic_pixels:  # after Simard, Steinkraus and Platt 2003; their field is smoothed noise, this one cubic between knots
+        knots = torch.randn(count, 2, BENDS, BENDS, generator=generator) * (2 * how.elastic_pixels)
+        field = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
+        grid = grid + field.permute(0, 2, 3, 1) / torch.tensor([width, height])
     return functional.grid_sample(images, grid, align_corners=False)
 
 

@@ -206,11 +206,6 @@ def prepared(network: SpikingNetwork, start: str, bits: int) -> SpikingNetwork:
             wanted, _ = fold_batch_norm(*network.deployed())
         if _kinds(description) != _kinds(wanted):
             raise InputError(f"{path}: is a checkpoint of another network than {wanted['name']}, batch norm aside")
-        if description["time_steps"] != wanted["time_steps"]:
-            raise InputError(
-                f"{path}: runs {description['time_steps']} steps and {wanted['name']} {wanted['time_steps']}; "
-                "start from a network of as many"
-            )
         description = _trained_as(description, wanted)
     if bits:
         return QuantisedNetwork(*fold_batch_norm(description, state), bits).train()
@@ -223,12 +218,12 @@ def _kinds(description: Description) -> list[tuple[Any, ...]]:
 
 
 def _trained_as(description: Description, wanted: Description) -> Description:
-    """``description`` with the name, and the fields that matter to training only, of ``wanted``."""
+    """``description`` with the name, the steps, the readout, and the fields that matter to training only, of ``wanted``."""
     layers = [
         {k: v for k, v in layer.items() if k not in TRAINING_ONLY} | {k: new[k] for k in TRAINING_ONLY if k in new}
         for layer, new in zip(description["layers"], wanted["layers"], strict=True)
     ]
-    return description | {"name": wanted["name"], "layers": layers}
+    return description | {key: wanted[key] for key in ("name", "time_steps", "output")} | {"layers": layers}
 
 
 def _executed(layer: Layer) -> Layer:
