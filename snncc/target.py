@@ -46,13 +46,19 @@ class CompileOptions:
     calibration: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
+PATHS = ("auto", "event", "dense")
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How to run a Program.
 
     Attributes:
         record: keep the spikes of every population, and with ``membranes`` their membranes.
-        batch: samples at once.
+        batch: samples at once, at most.
+        threads: over samples; 0 takes every processor.
+        path: "event", "dense" or "auto" (the cheaper one a layer, by measured cost): how fixed-sim adds synapses up; the
+            result is the same.
         timeout_s: for targets that run elsewhere.
         progress: called with (samples done, samples in all).
     """
@@ -60,6 +66,8 @@ class RunOptions:
     record: bool = False
     membranes: bool = True
     batch: int = 256
+    threads: int = 0
+    path: str = "auto"
     timeout_s: float = 600.0
     progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
 

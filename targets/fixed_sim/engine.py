@@ -1,201 +1,283 @@
-"""Run a Program on whole data sets: batches of samples, several threads, events only where there are any."""
+"""Run a Program on whole data sets: blocks of samples and steps, several threads, events or dense arithmetic a layer."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from snncc.errors import InputError
 from snncc.program.counts import StepCounts
 from snncc.program.program import Program
 from snncc.program.reference import IntegerRecording, check_inputs, join, predict
-from snncc.target import RunOptions
+from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim import kernels
-from snncc.targets.fixed_sim.prepare import (
-    PreparedPopulation,
-    PreparedProgram,
-    PreparedProjection,
-    from_kernel,
-    prepare,
-    to_kernel,
-)
+from snncc.targets.fixed_sim.dense import torch_there
+from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
+from snncc.targets.fixed_sim.neurons import update_for
+from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram, PreparedProjection, prepare
+from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths_of
 
 Array = np.ndarray
-_GONE = np.zeros(0, np.int32)
-"""In place of spikes that no delay reaches any more."""
+BLOCK_BYTES = 8 << 20
+"""Currents of the largest layer in a block: what a processor's outer caches hold."""
+BLOCK_STEPS = 16
+LARGE_WORK = 2e10
+"""Multiplications above which importing PyTorch, a second or two, pays."""
 
 
 def run(program: Program, inputs: Array, options: RunOptions | None = None) -> IntegerRecording:
     """As :func:`snncc.program.reference.run_reference`, with the same spikes, membranes, scores and counts."""
     options = options or RunOptions()
     check_inputs(program, inputs)
+    if options.path not in PATHS:
+        raise InputError(f"path is {options.path!r}; it must be one of {', '.join(PATHS)}")
     prepared = prepare(program)
     static = program.source.encoding == "static"
     samples = inputs.shape[0] if static else inputs.shape[1]
-    threads = os.cpu_count() or 1
-    batch = max(1, min(options.batch, -(-samples // threads)))  # no thread stays idle for want of a batch
+    paths = _paths(prepared, options.path, samples)
+    threads = max(1, options.threads or os.cpu_count() or 1)
+    steps, size = block_of(prepared, options.batch)
+    size = max(1, min(size, -(-samples // threads)))  # no thread stays idle for want of samples
     done = 0
     parts: list[IntegerRecording] = []
 
     def one(start: int) -> IntegerRecording:
-        chunk = slice(start, start + batch)
-        return run_batch(prepared, inputs[chunk] if static else inputs[:, chunk], options)
+        chunk = slice(start, start + size)
+        return run_batch(prepared, paths, inputs[chunk] if static else inputs[:, chunk], options, steps)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for part in pool.map(one, range(0, samples, batch)):
-            parts.append(part)
-            done += part.samples
-            if options.progress is not None:
-                options.progress(done, samples)
+    with one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+        try:
+            for part in pool.map(one, range(0, samples, size)):
+                parts.append(part)
+                done += part.samples
+                if options.progress is not None:
+                    options.progress(done, samples)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return join(program, parts)
+
+
+def block_of(prepared: PreparedProgram, batch: int) -> tuple[int, int]:
+    """(steps, samples) that run at once."""
+    largest = max(q.sizes[1] for p in prepared.populations for q in p.projections) if _projections(prepared) else 1
+    rows = max(1, BLOCK_BYTES // (4 * largest))
+    steps = max(1, min(prepared.program.time_steps, BLOCK_STEPS, rows))
+    return steps, max(1, min(batch, rows // steps))
+
+
+class one_torch_thread:
+    """PyTorch uses one thread a caller inside, as the samples are already spread over threads."""
+
+    def __enter__(self) -> None:
+        self.before = 0
+        if torch_there(loaded=True):
+            import torch
+
+            self.before = torch.get_num_threads()
+            torch.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        if self.before:
+            import torch
+
+            torch.set_num_threads(self.before)
+
+
+def _projections(prepared: PreparedProgram) -> list[PreparedProjection]:
+    return [q for p in prepared.populations for q in p.projections]
+
+
+def _paths(prepared: PreparedProgram, path: str, samples: int) -> dict[str, Paths]:
+    rows = samples * prepared.program.time_steps
+    work = sum(rows * float(q.mean_fan_out) * q.sizes[0] for q in _projections(prepared) if not q.static)
+    large = torch_there(loaded=True) or work > LARGE_WORK or path == "dense"
+    if path == "auto" and not large:
+        path = "event"
+    return {q.projection.name: paths_of(q, path, large) for q in _projections(prepared)}
 
 
 @dataclass
 class _Live:
-    """State of one population during a batch, kernel layout; ``emitted[t]`` are the spikes of step t while needed."""
+    """State of one population during a batch, kernel layout, samples one after the other.
+
+    Attributes:
+        injected: (size,) what static input brings at every step so far, or None.
+        emitted: (past + steps of a block, size) spikes; the first ``past`` rows are of the steps before the block.
+        counts: (2, T) neurons that fired, and that were active.
+    """
 
     u: Array
     v: Array
-    spikes: Array
-    injected: Array
-    emitted: list[Array]
-    membranes: list[Array]
-    updates: Array
-    active: Array
-    fired: Array
+    injected: Array | None
+    emitted: Array
+    counts: Array
     operations: dict[str, Array]
+    spikes: list[Array]
+    membranes: list[Array]
 
 
-def run_batch(prepared: PreparedProgram, inputs: Array, options: RunOptions) -> IntegerRecording:
-    """Run one batch in this thread."""
-    program, readout = prepared.program, prepared.program.readout
-    static = program.source.encoding == "static"
-    samples = inputs.shape[0] if static else inputs.shape[1]
-    frames = [to_kernel(x, program.source.shape).astype(np.int32) for x in ([inputs] if static else inputs)]
-    live = {p.population.name: _begin(p, samples, program.time_steps) for p in prepared.populations}
-    scores = np.zeros((samples, program.population(readout.population).size), np.int64)
-    answers: list[Array] = []
-    for t in range(program.time_steps):
-        for p in prepared.populations:
-            state = live[p.population.name]
-            current = _gather(p, state, live, frames, t)
-            _update(prepared, p, state, current, t)
-            if options.record and options.membranes:
-                state.membranes.append(state.v.copy())
-            if not options.record and t > prepared.depth:
-                state.emitted[t - prepared.depth - 1] = _GONE
-        seen = _read(program, t, live[readout.population])
-        if readout.each_step:
-            answers.append(seen.copy())
-        else:
-            scores = seen if readout.kind == "membrane" else scores + seen
-    shapes = {p.population.name: p.population.shape for p in prepared.populations}
-    if readout.each_step:
-        scores = np.stack(answers, axis=1)
-    scores = from_kernel(scores, shapes[readout.population]).reshape(*scores.shape[:-1], -1)
-    return IntegerRecording(
-        {n: from_kernel(np.stack(s.emitted), shapes[n]).astype(np.int64) for n, s in live.items()}
-        if options.record
-        else {},
-        {n: from_kernel(np.stack(s.membranes), shapes[n]) for n, s in live.items() if s.membranes},
-        scores,
-        predict(scores, readout.ties),
-        {n: StepCounts(s.updates, s.active, s.fired, s.operations) for n, s in live.items()},
-        samples,
-    )
+class _Batch:
+    """One batch of samples in one thread."""
 
+    def __init__(
+        self, prepared: PreparedProgram, paths: dict[str, Paths], inputs: Array, options: RunOptions, steps: int
+    ) -> None:
+        self.prepared, self.paths, self.options = prepared, paths, options
+        self.program = prepared.program
+        self.readout = self.program.readout
+        source = self.program.source
+        self.static = source.encoding == "static"
+        self.samples = inputs.shape[0] if self.static else inputs.shape[1]
+        frames = [to_kernel(x, source.shape).astype(prepared.frame) for x in ([inputs] if self.static else inputs)]
+        nothing = [np.zeros_like(frames[0])] * (0 if self.static else prepared.past)
+        self.frames = np.stack(nothing + frames)
+        self.steps = steps
+        self.live = {p.population.name: self._begin(p) for p in prepared.populations}
+        self.scores: Array | int = 0
+        self.answers: list[Array] = []
 
-def _begin(p: PreparedPopulation, samples: int, steps: int) -> _Live:
-    shape = (samples, p.population.size)
-    return _Live(
-        np.zeros(shape, np.int64),
-        np.tile(p.v_init, (samples, 1)),
-        np.zeros(shape, np.int32),
-        np.zeros(shape, p.accumulator),
-        [],
-        [],
-        np.zeros(steps, np.int64),
-        np.zeros(steps, np.int64),
-        np.zeros(steps, np.int64),
-        {q.projection.name: np.zeros(steps, np.int64) for q in p.projections},
-    )
-
-
-def _gather(p: PreparedPopulation, state: _Live, live: dict[str, _Live], frames: list[Array], t: int) -> Array:
-    """Current (N, size) of step t. What a static source brings is computed once, when its delay has passed."""
-    for q in p.projections:
-        if q.static and t == q.projection.delay:
-            state.operations[q.projection.name][t] = _scatter(q, frames[0], state.injected)
-    current = state.injected.copy()
-    for q in p.projections:
-        before = t - q.projection.delay
-        if q.static or before < 0:
-            continue
-        sender = live.get(q.projection.source)
-        arriving = frames[before] if sender is None else sender.emitted[before]
-        state.operations[q.projection.name][t] = _scatter(q, arriving, current)
-    return current
-
-
-def _scatter(q: PreparedProjection, spikes: Array, current: Array) -> int:
-    """Add ``floor(Σ w·s / 2**shift)`` to ``current``; returns the synaptic operations."""
-    pool = q.projection.pool
-    if pool is not None and q.shape_out is not None:
-        into = np.zeros((len(current), int(np.prod(q.shape_out))), current.dtype)
-    else:
-        into = np.zeros_like(current) if q.projection.shift else current
-    if q.shape_in is not None:
-        operations = kernels.scatter_conv(
-            spikes, q.weight, q.fan_out, into, q.shape_in, q.shape_out,
-            q.projection.stride, q.projection.padding, q.projection.dilation,
+    def _begin(self, p: PreparedPopulation) -> _Live:
+        size, steps = self.samples * p.population.size, self.program.time_steps
+        return _Live(
+            np.zeros(size, p.state), np.tile(p.v_init, self.samples), None,
+            np.zeros((p.past + self.steps, size), p.spike), np.zeros((2, steps), np.int64),
+            {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
         )  # fmt: skip
-    elif q.starts is not None:
-        operations = kernels.scatter_sparse(spikes, q.starts, q.targets, q.weight, q.fan_out, into)
-    else:
-        operations = kernels.scatter_dense(spikes, q.weight, q.fan_out, into)
-    if pool is not None and q.shape_out is not None:
-        current += _max_pooled(q, into >> q.projection.shift)
-    elif q.projection.shift:
-        current += into >> q.projection.shift
-    return int(operations)
+
+    def run(self) -> IntegerRecording:
+        """All steps, block by block."""
+        total = self.program.time_steps
+        edges = sorted({*range(0, total, self.steps), *(d for d in self.prepared.pauses if d < total), total})
+        for first, last in pairwise(edges):
+            for indices, stepwise in self.prepared.spans:
+                members = [self.prepared.populations[i] for i in indices]
+                for start in range(first, last) if stepwise else (first,):
+                    for p in members:
+                        self._advance(p, first, start, start + 1 if stepwise else last)
+            for p in self.prepared.populations:
+                live = self.live[p.population.name]
+                if self.options.record:
+                    live.spikes.append(live.emitted[p.past : p.past + last - first].copy())
+                live.emitted[: p.past] = live.emitted[last - first : last - first + p.past].copy()
+        return self._recording()
+
+    def _advance(self, p: PreparedPopulation, block: int, start: int, stop: int) -> None:
+        """Steps start … stop of one population, in the block that began at step ``block``."""
+        live = self.live[p.population.name]
+        current = self._current(p, live, block, start, stop)
+        watched = p.population.name == self.readout.population and (
+            self.readout.each_step or self.readout.kind == "summed_current"
+        )
+        row = p.past - 1 - block
+        if not watched and not (self.options.record and self.options.membranes):
+            self._update(p, live, current, live.emitted[row + start : row + stop + 1], start)
+        else:
+            for t in range(start, stop):
+                arriving = current[t - start : t - start + 1] if len(current) > 1 else current
+                self._update(p, live, arriving, live.emitted[row + t : row + t + 2], t)
+                if self.options.record and self.options.membranes:
+                    live.membranes.append(live.v.copy())
+                if watched:
+                    self._read(live, live.emitted[row + t + 1 : row + t + 2], t)
+        if p.population.name == self.readout.population and not watched:
+            self._read(live, live.emitted[row + start + 1 : row + stop + 1], start)
+
+    def _update(self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int) -> None:
+        steps = len(spikes) - 1
+        update_for(p.state)(
+            current, live.u, live.v, spikes, p.constants, p.population.guard_bits, p.population.levels, p.flags, p.reset,
+            *self.prepared.rules, live.counts[:, t : t + steps],
+        )  # fmt: skip
+
+    def _current(self, p: PreparedPopulation, live: _Live, block: int, start: int, stop: int) -> Array:
+        """What arrives in steps start … stop, (steps, size); one row where it is the same at every step."""
+        for q in p.projections:
+            if q.static and start == q.projection.delay:
+                sums, operations = self._arriving(p, q, self.frames[0])
+                live.operations[q.projection.name][start] = operations[0]
+                live.injected = sums if live.injected is None else live.injected + sums
+        total = live.injected
+        for q in p.projections:
+            if q.static:
+                continue
+            sender = self.live.get(q.projection.source)
+            if sender is None:
+                rows, before = self.frames, self.prepared.past - q.projection.delay
+            else:
+                past = len(sender.emitted) - self.steps
+                rows, before = sender.emitted, past - q.projection.delay - block
+            sums, operations = self._arriving(p, q, rows[before + start : before + stop])
+            live.operations[q.projection.name][start:stop] = operations
+            total = sums if total is None else total + sums
+        return np.zeros((1, live.v.size), p.total) if total is None else total
+
+    def _arriving(self, p: PreparedPopulation, q: PreparedProjection, spikes: Array) -> tuple[Array, list[int]]:
+        """Shifted and pooled sums (steps, size) that ``spikes`` (steps or (), size) cause, and the operations of each step."""
+        steps = spikes.reshape(-1, self.samples, q.sizes[0])
+        paths = self.paths[q.projection.name]
+        events = 0 if paths.dense is None or paths.cost is None else int(np.count_nonzero(steps))
+        if paths.dense is not None and paths.prefers_dense(len(steps) * self.samples, events):
+            sums = paths.dense(steps.reshape(-1, q.sizes[0]))
+            operations = [int(kernels.used_synapses(step, q.fan_out)) for step in steps]
+        else:
+            made = [by_events(q, step) for step in steps]
+            sums, operations = (
+                np.concatenate([s for s, _ in made]) if len(made) > 1 else made[0][0],
+                [o for _, o in made],
+            )
+        if q.projection.shift or len(p.projections) > 1 or q.pooled:
+            into = np.zeros(sums.shape, p.total)
+            kernels.add_shifted(sums, q.projection.shift, into)
+            sums = max_pooled(q, into) if q.pooled else into
+        return sums.reshape(len(steps), -1), operations
+
+    def _read(self, live: _Live, spikes: Array, t: int) -> None:
+        """Adds what the readout sees of the steps from t on: ``spikes`` (steps, size)."""
+        kind = self.readout.kind
+        if kind == "membrane":
+            seen = live.v.astype(np.int64)
+        elif kind == "summed_current":
+            seen = live.u.astype(np.int64)
+        elif kind == "weighted_count":
+            assert self.readout.time_weights is not None
+            seen = np.asarray(self.readout.time_weights[t : t + len(spikes)], np.int64) @ spikes.astype(np.int64)
+        else:
+            seen = spikes.sum(axis=0, dtype=np.int64)
+        if self.readout.each_step:
+            self.answers.append(seen)
+        else:
+            self.scores = seen if kind == "membrane" else self.scores + seen
+
+    def _recording(self) -> IntegerRecording:
+        program, live = self.program, self.live
+        shapes = {p.name: p.shape for p in program.populations}
+
+        def shaped(rows: Array, name: str) -> Array:
+            return from_kernel(rows.reshape(len(rows), self.samples, -1), shapes[name]).astype(np.int64)
+
+        seen = np.stack(self.answers) if self.readout.each_step else np.asarray(self.scores)[None]
+        scores = shaped(seen, self.readout.population).reshape(len(seen), self.samples, -1)
+        scores = scores.transpose(1, 0, 2) if self.readout.each_step else scores[0]
+        return IntegerRecording(
+            {n: shaped(np.concatenate(s.spikes), n) for n, s in live.items()} if self.options.record else {},
+            {n: shaped(np.stack(s.membranes), n) for n, s in live.items() if s.membranes},
+            scores,
+            predict(scores, self.readout.ties),
+            {
+                n: StepCounts(np.full(program.time_steps, s.v.size), s.counts[1], s.counts[0], s.operations)
+                for n, s in live.items()
+            },
+            self.samples,
+        )
 
 
-def _max_pooled(q: PreparedProjection, sums: Array) -> Array:
-    """The largest of each window of sums (N, H·W·C), kernel layout."""
-    assert q.shape_out is not None and q.projection.pool is not None
-    (ky, kx), (sy, sx) = q.projection.pool, q.projection.pool_stride
-    rows, columns = ((q.shape_out[i] - k) // s + 1 for i, (k, s) in enumerate(((ky, sy), (kx, sx))))
-    shaped = sums.reshape(-1, *q.shape_out)
-    best = None
-    for y in range(ky):
-        for x in range(kx):
-            part = shaped[:, y : y + (rows - 1) * sy + 1 : sy, x : x + (columns - 1) * sx + 1 : sx]
-            best = part if best is None else np.maximum(best, part)
-    assert best is not None
-    return best.reshape(len(sums), -1)
-
-
-def _update(prepared: PreparedProgram, p: PreparedPopulation, state: _Live, current: Array, t: int) -> None:
-    state.spikes = state.spikes.copy()
-    state.fired[t], state.active[t] = kernels.update_neurons(
-        current, state.u, state.v, state.spikes, p.constants, p.population.guard_bits, p.population.levels,
-        p.flags, p.reset, prepared.rounding, prepared.overflow_u, prepared.overflow_v, prepared.limit,
-    )  # fmt: skip
-    state.emitted.append(state.spikes)
-    state.updates[t] = current.size
-
-
-def _read(program: Program, t: int, state: _Live) -> Array:
-    """What the readout sees of step t, (N, size) in kernel layout."""
-    readout = program.readout
-    if readout.kind == "membrane":
-        return state.v
-    if readout.kind == "summed_current":
-        return state.u
-    spikes = state.spikes.astype(np.int64)
-    if readout.kind == "weighted_count":
-        assert readout.time_weights is not None
-        return spikes * readout.time_weights[t]
-    return spikes
+def run_batch(
+    prepared: PreparedProgram, paths: dict[str, Paths], inputs: Array, options: RunOptions, steps: int
+) -> IntegerRecording:
+    """Run one batch in this thread."""
+    return _Batch(prepared, paths, inputs, options, steps).run()

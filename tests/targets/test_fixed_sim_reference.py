@@ -13,7 +13,7 @@ from snncc.errors import InputError
 from snncc.program import reference
 from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source, check_program
 from snncc.program.reference import IntegerRecording, run_reference
-from snncc.target import RunOptions
+from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim.engine import run
 
 batches = st.sampled_from((1, 2, 5))
@@ -42,8 +42,11 @@ def check_against_reference(program: Program, seed: int, batch: int) -> IntegerR
     check_program(program)
     data = integer_networks.data_for(program, seed)
     expected = run_reference(program, data)
-    assert_equal(expected, run(program, data, RunOptions(record=True, batch=batch)))
-    assert_equal(expected, run(program, data, RunOptions(record=False, batch=batch)), recorded=False)
+    threads = 1 + seed % 2
+    for path in PATHS:
+        assert_equal(expected, run(program, data, RunOptions(record=True, batch=batch, path=path)))
+        plain = RunOptions(record=False, batch=batch, path=path, threads=threads)
+        assert_equal(expected, run(program, data, plain), recorded=False)
     only_spikes = run(program, data, RunOptions(record=True, membranes=False, batch=batch))
     assert only_spikes.membranes == {} and list(only_spikes.spikes) == list(expected.spikes)
     return expected
