@@ -18,6 +18,8 @@ DECAY_ONE = 4096
 CLIP_RATIOS = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
 """Largest weight over largest representable weight, tried in this order: 1 clips nothing; the large ones are for 2 and 3
 bits, where one wide weight would leave the others nothing."""
+STRETCH = 1 << 14
+"""Weights whose rounding error is taken at once, or one output channel's."""
 NEAR_WHOLE = 1e-9
 """A quotient this close (relatively) to a whole number is that number: both come from rounded float arithmetic."""
 
@@ -157,12 +159,19 @@ def _error(
     choice = ScaleChoice(unit, rules.largest_weight)
     for name, node in synapses.items():
         assert isinstance(node, Synapse)
-        back = quantise_weight(node, choice, shape).weight * _over_weights(node, unit, shape)
-        squared = np.square(node.weight - back) * _input_power(node, power.get(name))
         if isinstance(node, Sparse):
-            np.add.at(total, _channel_of(node.index[0], shape), squared)
-        else:
-            total += squared.reshape(len(squared), -1).sum(axis=1)
+            back = quantise_weight(node, choice, shape).weight * _over_weights(node, unit, shape)
+            np.add.at(total, _channel_of(node.index[0], shape), np.square(node.weight - back))
+            continue
+        weighted = _input_power(node, power.get(name))
+        rows = max(1, STRETCH // node.weight[0].size)  # a stretch at a time stays in the cache
+        for start in range(0, len(node.weight), rows):
+            part = replace(node, weight=node.weight[start : start + rows], bias=None)
+            of_part = replace(choice, unit=unit if unit.size == 1 else unit[start : start + rows])
+            back = quantise_weight(part, of_part, shape).weight * _over_weights(part, of_part.unit, shape)
+            squared = np.square(part.weight - back)
+            squared *= weighted if isinstance(weighted, float) or len(weighted) == 1 else weighted[start : start + rows]
+            total[start : start + rows] += squared.reshape(len(squared), -1).sum(axis=1)
     return total.sum(keepdims=True) if unit.size == 1 else total
 
 

@@ -47,6 +47,8 @@ def compose(name: str, first: Node, second: Node, given: Shape) -> Node:
     for trivial, other in ((first, second), (second, first)):
         if isinstance(trivial, Identity):
             return other
+    if isinstance(first, Flatten) and isinstance(second, Dense):
+        return second
     if isinstance(second, Scale):
         scaled = scale_outputs(first, second.factor, middle)
         if scaled is not None:

@@ -8,6 +8,7 @@ step over all time steps (:mod:`snncc.program.intervals`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def bits_for(low: int, high: int) -> int:
     return max((-low - 1 if low < 0 else low).bit_length(), (-high - 1 if high < 0 else high).bit_length()) + 1
 
 
+@lru_cache(maxsize=4)
 def prove_bounds(program: Program) -> Bounds:
     """Bounds of every population for inputs anywhere in the source's range."""
     source = program.source
