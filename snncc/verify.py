@@ -11,8 +11,10 @@ import numpy as np
 from snncc.compare import Comparison, compare_recordings
 from snncc.errors import InputError
 from snncc.feed import Inputs, sample_count, take
+from snncc.ir.fast import apply_fast, fast_is_there
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
+from snncc.ir.linear import apply_node
 from snncc.program.program import Program
 from snncc.program.reference import IntegerRecording, run_reference
 from snncc.target import RunOptions, Target
@@ -112,11 +114,13 @@ def verify(
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
         target_run = target.run(program, folder, few, recorded)
     tally = _Tally(graph, program)
+    apply = apply_fast if fast_is_there(samples) else apply_node
     size = max(2, BATCH * LONG // max(LONG, program.time_steps))
     spikes_only = RunOptions(record=True, membranes=False, batch=size // 2)
     for start in range(0, samples, size):
         chunk = take(inputs, program.source, start, start + size)
-        tally.add(start, run_graph(graph, chunk, np.float32), engine.run(program, folder, chunk, spikes_only))
+        floats = run_graph(graph, chunk, np.float32, apply=apply)
+        tally.add(start, floats, engine.run(program, folder, chunk, spikes_only))
         if progress is not None:
             progress(min(start + size, samples), samples)
     on_target = None if target_run is None else compare_recordings(golden, target_run, order)

@@ -12,7 +12,7 @@ from snncc.errors import InputError
 from snncc.ir.dynamics import initial_state, step
 from snncc.ir.graph import Graph, readout_neuron
 from snncc.ir.linear import apply_node
-from snncc.ir.nodes import Input, Neuron, Output
+from snncc.ir.nodes import Input, Neuron, Node, Output
 from snncc.ir.shapes import infer_shapes, input_shape
 
 Array = np.ndarray
@@ -62,11 +62,12 @@ def run_graph(
     dtype: Any = np.float64,
     record_membranes: bool = False,
     observe: Callable[[str, int, Array], None] | None = None,
+    apply: Callable[[Node, Array], Array] = apply_node,
 ) -> Recording:
     """Run ``graph`` on integer ``inputs``: (N, *shape) where the input is static, else (T, N, *shape).
 
     ``dtype`` is the float type of all arithmetic. ``observe(name, t, value)`` sees what arrives at every node at every
-    step; at step 0 only where that can never change. Raises :class:`InputError` where the data does not fit.
+    step; at step 0 only where that can never change. ``apply`` runs the stateless nodes. Raises :class:`InputError` where the data does not fit.
     """
     shapes = infer_shapes(graph)
     source = graph.nodes[graph.input]
@@ -107,7 +108,7 @@ def run_graph(
             elif isinstance(node, Output):
                 readout.add(t, x, states)
             else:
-                values[name] = apply_node(node, x)
+                values[name] = apply(node, x)
         if t == 0:
             constants = {name: values[name] for name in unchanging}
         if len(history) > depth:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.program.currents import weigh
-from snncc.program.program import Population, Program, Projection
+from snncc.program.program import Population, Program, Projection, conv_shape
 
 Array = np.ndarray
 
@@ -54,6 +54,27 @@ class Counter:
 
     def result(self) -> StepCounts:
         return StepCounts(self.updates, self.active, self.spikes, self.operations)
+
+
+def fan_out(program: Program, projection: Projection) -> Array:
+    """Synaptic operations that a spike of each neuron of the source causes: its non-zero weights at valid positions, (*shape)."""
+    used, given = projection.weight != 0, program.shape_of(projection.source)
+    if projection.kind == "dense":
+        return used.sum(axis=0).reshape(given)
+    if projection.kind == "sparse":
+        assert projection.index is not None
+        return np.bincount(projection.index[1][used], minlength=int(np.prod(given))).reshape(given)
+    (sy, sx), (py, px), (dy, dx) = projection.stride, projection.padding, projection.dilation
+    _, rows, columns = conv_shape(projection, given)
+    _, per_group, ky, kx = used.shape
+    taps = used.reshape(projection.groups, -1, per_group, ky, kx).sum(axis=1).reshape(-1, ky, kx)
+    reached = np.zeros((given[0], given[1] + 2 * py, given[2] + 2 * px), np.int64)
+    for y in range(ky):
+        for z in range(kx):
+            rows_of = slice(y * dy, y * dy + (rows - 1) * sy + 1, sy)
+            columns_of = slice(z * dx, z * dx + (columns - 1) * sx + 1, sx)
+            reached[:, rows_of, columns_of] += taps[:, y, z, None, None]
+    return reached[:, py : py + given[1], px : px + given[2]]
 
 
 def add_counts(parts: Sequence[Mapping[str, StepCounts]]) -> dict[str, StepCounts]:

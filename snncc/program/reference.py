@@ -44,7 +44,7 @@ class IntegerRecording:
     """What a run of a Program left behind.
 
     Attributes:
-        spikes, membranes: (T, N, *shape) by population, int64; empty unless recorded.
+        spikes, membranes: (T, N, *shape) by population, int64 or int32; empty unless recorded.
         scores: (N, classes) int64, or (N, T, classes) where each step has its answer. predictions: (N,) or (N, T).
         counts: exact event counts by population.
         samples: N.

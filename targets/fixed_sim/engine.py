@@ -258,14 +258,16 @@ class _Batch:
         shapes = {p.name: p.shape for p in program.populations}
 
         def shaped(rows: Array, name: str) -> Array:
-            return from_kernel(rows.reshape(len(rows), self.samples, -1), shapes[name]).astype(np.int64)
+            return from_kernel(rows.reshape(len(rows), self.samples, -1), shapes[name])
 
         seen = np.stack(self.answers) if self.readout.each_step else np.asarray(self.scores)[None]
         scores = shaped(seen, self.readout.population).reshape(len(seen), self.samples, -1)
         scores = scores.transpose(1, 0, 2) if self.readout.each_step else scores[0]
         return IntegerRecording(
-            {n: shaped(np.concatenate(s.spikes), n) for n, s in live.items()} if self.options.record else {},
-            {n: shaped(np.stack(s.membranes), n) for n, s in live.items() if s.membranes},
+            {n: shaped(np.concatenate(s.spikes), n).astype(np.int32) for n, s in live.items()}
+            if self.options.record
+            else {},
+            {n: shaped(np.stack(s.membranes), n).astype(np.int64) for n, s in live.items() if s.membranes},
             scores,
             predict(scores, self.readout.ties),
             {
