@@ -8,9 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.program.bounds import PopulationBounds, arrived, bits_for, prove_bounds, sum_interval
+from snncc.program.bounds import PopulationBounds, bits_for, prove_bounds
 from snncc.program.intervals import Interval
-from snncc.program.program import DECAY_ONE, Arithmetic, Population, Program, Projection
+from snncc.program.program import DECAY_ONE, Population, Program, Projection
+from snncc.targets.widths import (
+    brings_something,
+    current_reach,
+    emitted_intervals,
+    largest,
+    membrane_reach,
+    partial_sums,
+    reach,
+    score_reach,
+    work_reach,
+)
 
 BYTES = {f"{sign}int{bits}_t": bits // 8 for bits in (8, 16, 32, 64) for sign in ("", "u")}
 """Size of each C type in use."""
@@ -115,15 +126,12 @@ def plan(program: Program) -> Plan:
     """Types and buffers of a Program."""
     bounds = prove_bounds(program).populations
     source = program.source
-    emitted: dict[str, Interval] = {
-        source.name: (np.full(source.shape, source.low, np.int64), np.full(source.shape, source.high, np.int64))
-    }
-    emitted |= {name: b.spike_interval for name, b in bounds.items()}
+    emitted = emitted_intervals(program, bounds)
     populations = tuple(
         _plan_population(program, index, p, bounds[p.name], emitted) for index, p in enumerate(program.populations)
     )
     delays = [q.projection.delay for p in populations for q in p.incoming if _from(q, source.name) and not q.static]
-    score = _score_reach(program, bounds)
+    score = score_reach(program, bounds)
     exact = program.arithmetic.membrane_overflow == "error"
     return Plan(
         program, populations, smallest(source.low, source.high), max(delays) + 1 if any(delays) else 0,
@@ -136,12 +144,6 @@ def _from(q: ProjectionPlan, name: str) -> bool:
     return q.projection.source == name
 
 
-def brings_something(program: Program, q: Projection) -> bool:
-    """False where every sum is 0: no weights, a sender that never fires, or a delay beyond the last step."""
-    silent = q.source != program.source.name and not program.population(q.source).fires
-    return bool(q.weight.any()) and not silent and q.delay < program.time_steps
-
-
 def _plan_population(
     program: Program, index: int, p: Population, bounds: PopulationBounds, emitted: dict[str, Interval]
 ) -> PopulationPlan:
@@ -150,57 +152,19 @@ def _plan_population(
     for number, q in enumerate(program.projections):
         if q.target != p.name or not brings_something(program, q):
             continue
-        # Terms come one at a time, so that every partial sum counts: as if each source could be silent.
-        least, most = (clip(end, 0) for clip, end in zip((np.minimum, np.maximum), emitted[q.source], strict=True))
-        least, most = sum_interval(program, q, (least, most))
-        low, high = low + arrived(q, least), high + arrived(q, most)
+        (least, most), brought = partial_sums(program, q, emitted)
+        low, high = low + brought[0], high + brought[1]
         sums = signed(int(least.min()), int(most.max()), 16) if q.shift or q.pool is not None else None
         weight = signed(int(q.weight.min()), int(q.weight.max()))
         name = identifier(f"w{number}", q.name)
         incoming.append(ProjectionPlan(q, name, weight, sums, program.is_static(q)))
-    spikes = _reach(bounds.spikes)
-    u, membrane = current_reach(program.arithmetic, bounds), max(_reach(bounds.membrane), int(np.abs(p.v_init).max()))
+    spikes = reach(bounds.spikes)
+    u, membrane = current_reach(program.arithmetic, bounds), membrane_reach(p, bounds)
     delays = [q.delay for q in program.projections if q.source == p.name and brings_something(program, q)]
-    work = _work_reach(program.arithmetic, p, max(-int(low.min()), int(high.max())), u, membrane, spikes)
-    product = max(membrane * _largest(p.decay_v), u * _largest(p.decay_u)) + DECAY_ONE
+    work = work_reach(program.arithmetic, p, max(-int(low.min()), int(high.max())), u, membrane, spikes)
+    product = max(membrane * largest(p.decay_v), u * largest(p.decay_u)) + DECAY_ONE
     return PopulationPlan(
         p, identifier(f"p{index}", p.name), signed(int(low.min()), int(high.max()), 16), signed(-u, u, 16),
         signed(-membrane, membrane, 16), signed(-spikes, spikes), bits_for(-work, work),
         bits_for(-product, product), max(delays, default=0) + 1, tuple(incoming),
     )  # fmt: skip
-
-
-def _reach(extent: tuple[int, int]) -> int:
-    return max(-extent[0], extent[1])
-
-
-def current_reach(arithmetic: Arithmetic, bounds: PopulationBounds) -> int:
-    """Largest magnitude of the current, before and after its overflow rule: one that wraps may turn up at the other end."""
-    limit = 1 << (arithmetic.state_bits - 1)
-    return max(_reach(bounds.current), 0 if bounds.current_fits else limit)
-
-
-def _largest(value: np.ndarray | None) -> int:
-    return 0 if value is None else max(int(value.max()), -int(value.min()))
-
-
-def _work_reach(arithmetic: Arithmetic, p: Population, arriving: int, u: int, membrane: int, spikes: int) -> int:
-    """Largest magnitude of any intermediate result of the update in the reference's order, but for
-    decays, a little wide."""
-    limit = 0 if arithmetic.membrane_overflow == "error" else 2 << (arithmetic.state_bits - 1)
-    injected = (arriving << p.guard_bits) + _largest(p.current_bias)
-    reset = max(2 * spikes * _largest(p.reset_amount) if p.reset == "subtract" else 0, _largest(p.reset_value))
-    total = membrane + u + injected + _largest(p.bias) + reset + limit
-    return max(total, _largest(p.v_min), _largest(p.threshold) + 1, _largest(p.reset_amount))
-
-
-def _score_reach(program: Program, bounds: dict[str, PopulationBounds]) -> int:
-    readout = program.readout
-    b = bounds[readout.population]
-    if readout.kind == "membrane":
-        return max(_reach(b.membrane), int(np.abs(program.population(readout.population).v_init).max()))
-    times = 1 if readout.each_step else program.time_steps
-    if readout.kind == "summed_current":
-        return times * current_reach(program.arithmetic, b)
-    weights = readout.time_weights
-    return _reach(b.spikes) * (times if weights is None else sum(abs(int(w)) for w in weights))

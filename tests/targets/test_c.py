@@ -13,14 +13,15 @@ import networks
 import numpy as np
 import pytest
 from hypothesis import given
+from small_programs import assert_equal, small
 
 from snncc.compiler import compile_graph, write_compilation
 from snncc.data import load
 from snncc.errors import TargetError, UnsupportedError
 from snncc.frontends import load_model
 from snncc.program.artifact import read_artifact
-from snncc.program.program import EXACT, LOIHI, Population, Program, Projection, Readout, Source, check_program
-from snncc.program.reference import IntegerRecording, run_reference
+from snncc.program.program import EXACT, LOIHI, Program, Projection, Readout, check_program
+from snncc.program.reference import run_reference
 from snncc.registry import get_target, resolve_model
 from snncc.target import CompileOptions, RunOptions
 from snncc.targets.c99 import TARGET, runner
@@ -47,16 +48,6 @@ def test_the_compiler_has_sanitizers() -> None:
         pytest.skip("the C compiler has no sanitizers: undefined behaviour is not looked for")
 
 
-def assert_equal(expected: IntegerRecording, actual: IntegerRecording) -> None:
-    np.testing.assert_array_equal(actual.scores, expected.scores)
-    np.testing.assert_array_equal(actual.predictions, expected.predictions)
-    for kind in ("spikes", "membranes"):
-        theirs, ours = getattr(expected, kind), getattr(actual, kind)
-        assert list(ours) == list(theirs)
-        for name in theirs:
-            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=f"{kind} of {name}")
-
-
 def check_against_reference(program: Program, seed: int) -> None:
     check_program(program)
     assert check(program) == []
@@ -74,19 +65,6 @@ def test_equals_the_reference_in_exact_arithmetic(program: Program, seed: int) -
 @given(integer_networks.programs(LOIHI), networks.seeds)
 def test_equals_the_reference_in_loihi_arithmetic(program: Program, seed: int) -> None:
     check_against_reference(program, seed)
-
-
-def small(**fields: object) -> Program:
-    """Two inputs, static 0..3, onto three neurons that integrate and fire."""
-    made = Population(
-        "n", (3,), np.asarray(40), np.asarray(4096), np.asarray(0), np.asarray(0), np.asarray(40), np.asarray(0),
-        guard_bits=2,
-    )  # fmt: skip
-    weight = np.asarray([[1, 2], [-3, 4], [5, -6]])
-    population = replace(made, **fields)  # type: ignore[arg-type]
-    projection = Projection("w", "in", "n", "dense", weight)
-    source = Source("in", (2,), "static", 0, 3)
-    return Program("small", 5, EXACT, source, (population,), (projection,), Readout("n", "spike_count"))
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "floor", "toward_zero"])
