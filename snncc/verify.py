@@ -108,7 +108,7 @@ def verify(
     few = take(inputs, program.source, 0, max(exact, 1))
     golden = run_reference(program, few)
     order = [p.name for p in program.populations]
-    recorded = RunOptions(record=True, timeout_s=options.timeout_s)
+    recorded = replace(options, record=True)
     reference = compare_recordings(golden, engine.run(program, folder, few, recorded), order)
     target_run = None
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
@@ -116,7 +116,7 @@ def verify(
     tally = _Tally(graph, program)
     apply = apply_fast if fast_is_there(samples) else apply_node
     size = max(2, BATCH * LONG // max(LONG, program.time_steps))
-    spikes_only = RunOptions(record=True, membranes=False, batch=size // 2)
+    spikes_only = replace(recorded, membranes=False)
     for start in range(0, samples, size):
         chunk = take(inputs, program.source, start, start + size)
         floats = run_graph(graph, chunk, np.float32, apply=apply)

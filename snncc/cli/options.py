@@ -41,6 +41,19 @@ encode_option = click.option(
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
 
 
+def engine_options(function: F) -> F:
+    """Adds --path and --threads: how fixed-sim runs, never what comes out."""
+    path = click.option(
+        "--path",
+        type=click.Choice(["auto", "event", "dense"]),
+        default="auto",
+        show_default=True,
+        help="How fixed-sim adds synapses up; the spikes are the same.",
+    )
+    threads = click.option("--threads", type=click.IntRange(min=1), help="Of fixed-sim; all processors if not given.")
+    return path(threads(function))
+
+
 SEMANTICS: dict[str, click.Option] = {
     option.name: option
     for option in (

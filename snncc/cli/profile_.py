@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--energy", is_flag=True, help="Price the counts in joules too.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
 @click.option("--sources", is_flag=True, help="Print every constant with its conditions and source.")
+@shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
 @shared.json_option
@@ -35,6 +36,8 @@ def command(
     energy: bool,
     cost_name: str | None,
     sources: bool,
+    path: str,
+    threads: int | None,
     as_json: bool,
     **rest: Any,
 ) -> None:
@@ -53,7 +56,8 @@ def command(
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, _ = shared.load_data(data_name, limit, graph)
     with terminal.progress("counting", not as_json) as update:
-        run = run_all(get_target("fixed-sim"), program, folder, inputs, RunOptions(progress=update))
+        how = RunOptions(progress=update, path=path, threads=threads or 0)
+        run = run_all(get_target("fixed-sim"), program, folder, inputs, how)
     report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
     if as_json:
         priced = report_dict(report) if energy else None

@@ -18,6 +18,7 @@ from snncc.cli import options as shared
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds before giving up."
 )
+@shared.engine_options
 @shared.json_option
 def command(
     folder: str,
@@ -26,6 +27,8 @@ def command(
     encode_text: str | None,
     output: Path | None,
     timeout: float,
+    path: str,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Run the compiled FOLDER on data with its own target; needs no training framework."""
@@ -43,7 +46,8 @@ def command(
     program = artifact.program
     inputs, labels = shared.load_data(data_name, limit, shared.with_encoder(artifact.graph, encode_text))
     with terminal.progress(target.name, not as_json) as update:
-        result = run_all(target, program, artifact.folder, inputs, RunOptions(timeout_s=timeout, progress=update))
+        how = RunOptions(timeout_s=timeout, path=path, threads=threads or 0, progress=update)
+        result = run_all(target, program, artifact.folder, inputs, how)
     accuracy = None if labels is None else float(correct(result.predictions, labels).mean())
     if output is not None:
         with written_beside(output) as beside:

@@ -27,6 +27,7 @@ DEFAULT_EXACT = 16
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for the target."
 )
+@shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
 @shared.json_option
@@ -38,6 +39,8 @@ def command(
     max_drop: float | None,
     exact: int | None,
     timeout: float,
+    path: str,
+    threads: int | None,
     as_json: bool,
     **rest: Any,
 ) -> None:
@@ -56,7 +59,7 @@ def command(
     with terminal.progress("verifying", not as_json) as update:
         found = verify(
             graph, program, target, get_target("fixed-sim"), folder, inputs, labels, few, max_drop,
-            RunOptions(timeout_s=timeout), update,
+            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update,
         )  # fmt: skip
     if as_json:
         terminal.print_json(facts(found, target.name))

@@ -67,7 +67,8 @@ def run_graph(
     """Run ``graph`` on integer ``inputs``: (N, *shape) where the input is static, else (T, N, *shape).
 
     ``dtype`` is the float type of all arithmetic. ``observe(name, t, value)`` sees what arrives at every node at every
-    step; at step 0 only where that can never change. ``apply`` runs the stateless nodes. Raises :class:`InputError` where the data does not fit.
+    step; at step 0 only where that can never change. ``apply`` runs the stateless nodes. Raises :class:`InputError` where the
+    data does not fit.
     """
     shapes = infer_shapes(graph)
     source = graph.nodes[graph.input]
