@@ -41,7 +41,9 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
     paths = _paths(prepared, options.path, samples)
     threads = max(1, options.threads or os.cpu_count() or 1)
     steps, size = block_of(prepared, options.batch)
-    size = max(1, min(size, -(-samples // threads)))  # no thread stays idle for want of samples
+    batches = -(-samples // size)
+    batches = min(samples, -(-batches // threads) * threads)  # as many, and as large, for every thread
+    size = -(-samples // batches)
     done = 0
     parts: list[IntegerRecording] = []
 

@@ -106,6 +106,43 @@ def update_for(whole: type) -> Any:
             for j in range(x.size):
                 x[j] = value[j] if count[j] != 0 else x[j]
 
+    def plain_step(most: int, leaks: bool) -> Any:
+        """A step of the commonest neurons in one loop: no current of their own, an immediate reset, at most ``most`` levels,
+        no clamp, no overflow rule, rounding to nearest. The same lines as in ``update``."""
+
+        @compiled()
+        def step(
+            arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, reset
+        ):  # type: ignore[no-untyped-def]
+            fired = whole(0)
+            active = whole(0)
+            for j in range(x.size):
+                i = whole(arriving[j])
+                y = x[j]
+                active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
+                w = whole(whole(i * one) + current_bias[j])
+                if leaks:
+                    low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
+                    y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
+                y = whole(y + whole(w + bias[j]))
+                n = whole(y >= threshold[j])
+                for level in range(1, most):
+                    n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
+                if reset == 1:
+                    y = whole(y - whole(n * amount[j]))
+                elif reset == 2:
+                    y = value[j] if n != 0 else y
+                fired += whole(n != 0)
+                x[j] = y
+                old_u[j] = w
+                leaving[j] = n
+            return fired, active
+
+        return step
+
+    one_level, four_levels = plain_step(1, False), plain_step(4, False)
+    one_level_leaks, four_levels_leak = plain_step(1, True), plain_step(4, True)
+
     @compiled()
     def update(  # type: ignore[no-untyped-def]
         current,
@@ -133,7 +170,9 @@ def update_for(whole: type) -> Any:
         period = constants.shape[1]
         one = whole(1 << guard_bits)
         limit = whole(limit)
-        fires = flags & 16 != 0
+        fires, leaks = flags & 16 != 0, flags & 2048 != 0
+        choices = flags & ~2048
+        plain = choices == 16 and levels in (1, 4) and rounding == 0 and overflow_u == 0 and overflow_v == 0
         new_u, count = np.empty(period, whole), np.zeros(period, whole)
         owed, spare = np.empty(period, whole), np.empty(period, whole)
         for start in range(0, v.size, period):
@@ -143,9 +182,22 @@ def update_for(whole: type) -> Any:
             amount, value = constants[2, :m], constants[3, :m]
             decay_v, decay_u = constants[4, :m], constants[5, :m]
             bias, current_bias, v_min = constants[6, :m], constants[7, :m], constants[8, :m]
+            fixed = (bias, current_bias, decay_v, threshold, spacing, amount, value)
             for t in range(steps):
                 arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
                 before, leaving = spikes[t, start : start + m], spikes[t + 1, start : start + m]
+                if plain:
+                    if levels == 1 and leaks:
+                        some = one_level_leaks(arriving, x, old_u, leaving, one, *fixed, reset)
+                    elif levels == 1:
+                        some = one_level(arriving, x, old_u, leaving, one, *fixed, reset)
+                    elif leaks:
+                        some = four_levels_leak(arriving, x, old_u, leaving, one, *fixed, reset)
+                    else:
+                        some = four_levels(arriving, x, old_u, leaving, one, *fixed, reset)
+                    counts[0, t] += some[0]
+                    counts[1, t] += some[1]
+                    continue
                 active = whole(0)
                 for j in range(m):
                     i = whole(arriving[j])
