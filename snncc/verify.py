@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,6 +81,35 @@ class Verification:
         return all(g.passed for g in self.gates)
 
 
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What to do with a shard: a call with (number of its first sample, samples) runs both networks on it."""
+
+    graph: Graph
+    program: Program
+    engine: Target
+    options: RunOptions
+    fast: bool
+
+    def __call__(self, start: int, chunk: Array) -> Tally:
+        """Both networks on one shard, compared."""
+        floats = run_graph(self.graph, chunk, np.float32, apply=apply_fast if self.fast else apply_node)
+        tally = Tally(self.graph, self.program)
+        tally.add(start, floats, self.engine.run(self.program, None, chunk, self.options))
+        return tally
+
+
+Shards = Iterable[tuple[int, Array]]
+Spread = Callable[[Work, Shards], "Iterator[Tally]"]
+"""Where shards are worked on; their tallies in the shards' order."""
+
+
+def one_after_another(work: Work, shards: Shards) -> Iterator[Tally]:
+    """In this process."""
+    for start, chunk in shards:
+        yield work(start, chunk)
+
+
 def verify(
     graph: Graph,
     program: Program,
@@ -93,11 +122,12 @@ def verify(
     max_drop: float | None = None,
     options: RunOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
+    spread: Spread = one_after_another,
 ) -> Verification:
     """Run the float network and the integer program on all ``inputs``, the target and the reference on ``exact`` of them.
 
     ``engine`` runs the integer program on the whole set (fixed-sim; proven equal to the reference on the exact samples).
-    ``max_drop`` is in percentage points.
+    ``max_drop`` is in percentage points. ``spread`` says where the shards of the data set are worked on.
     """
     samples = sample_count(inputs, program.source)
     if samples == 0:
@@ -113,16 +143,14 @@ def verify(
     target_run = None
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
         target_run = target.run(program, folder, few, recorded)
-    tally = _Tally(graph, program)
-    apply = apply_fast if fast_is_there(samples) else apply_node
+    tally = Tally(graph, program)
     size = max(2, BATCH * LONG // max(LONG, program.time_steps))
-    spikes_only = replace(recorded, membranes=False)
-    for start in range(0, samples, size):
-        chunk = take(inputs, program.source, start, start + size)
-        floats = run_graph(graph, chunk, np.float32, apply=apply)
-        tally.add(start, floats, engine.run(program, folder, chunk, spikes_only))
+    work = Work(graph, program, engine, replace(recorded, membranes=False, progress=None), fast_is_there(samples))
+    shards = ((start, take(inputs, program.source, start, start + size)) for start in range(0, samples, size))
+    for part in spread(work, shards):
+        tally.merge(part)
         if progress is not None:
-            progress(min(start + size, samples), samples)
+            progress(tally.samples, samples)
     on_target = None if target_run is None else compare_recordings(golden, target_run, order)
     predictions = tally.integer_predictions() if target_run is None else target_run.predictions
     found = tally.result(labels, predictions, reference, on_target)
@@ -142,8 +170,8 @@ def _gated(v: Verification, max_drop: float | None) -> Verification:
     return replace(v, gates=gates)
 
 
-class _Tally:
-    """Adds up batches of the two runs."""
+class Tally:
+    """What the two runs have in common so far; tallies of later samples merge into it."""
 
     def __init__(self, graph: Graph, program: Program) -> None:
         self.layers = [p.name for p in program.populations if p.fires and p.name in graph.nodes]
@@ -153,6 +181,22 @@ class _Tally:
         self.integer_spikes = dict.fromkeys(self.layers, 0)
         self.predictions: list[tuple[Array, Array]] = []
         self.first: tuple[int, int, str] | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many it has seen."""
+        return sum(len(a) for a, _ in self.predictions)
+
+    def merge(self, later: Tally) -> None:
+        """Adds the tally of samples that come after those seen so far."""
+        self.predictions += later.predictions
+        for name in self.layers:
+            self.equal[name] += later.equal[name]
+            self.cells[name] += later.cells[name]
+            self.float_spikes[name] += later.float_spikes[name]
+            self.integer_spikes[name] += later.integer_spikes[name]
+        if later.first is not None and (self.first is None or later.first[:2] < self.first[:2]):
+            self.first = later.first
 
     def add(self, start: int, a: Recording, b: IntegerRecording) -> None:
         self.predictions.append((a.predictions, b.predictions))

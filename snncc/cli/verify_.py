@@ -27,6 +27,12 @@ DEFAULT_EXACT = 16
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for the target."
 )
+@click.option(
+    "--dask",
+    "address",
+    metavar="ADDRESS",
+    help="Spread the samples over a Dask cluster: its scheduler's address, or local:N for N processes here.",
+)
 @shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
@@ -39,6 +45,7 @@ def command(
     max_drop: float | None,
     exact: int | None,
     timeout: float,
+    address: str | None,
     path: str,
     threads: int | None,
     as_json: bool,
@@ -48,6 +55,7 @@ def command(
 
     Exits with 1 where a gate fails: a cell of the target differs from the reference, or accuracy drops too far.
     """
+    from snncc.cluster import cluster
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions
@@ -56,10 +64,10 @@ def command(
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, labels = shared.load_data(data_name, limit, graph)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
-    with terminal.progress("verifying", not as_json) as update:
+    with terminal.progress("verifying", not as_json) as update, cluster(address) as spread:
         found = verify(
             graph, program, target, get_target("fixed-sim"), folder, inputs, labels, few, max_drop,
-            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update,
+            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread,
         )  # fmt: skip
     if as_json:
         terminal.print_json(facts(found, target.name))
