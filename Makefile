@@ -45,8 +45,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	cd .link && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p snncc
 
-bench: setup
-	$(BIN)/python -m benchmarks.simulators
+# The integer engine against its peers; docs/benchmarks.md. About an hour; QUICK=1 takes a minute.
+bench: setup frameworks
+	$(BIN)/python -m benchmarks.peers $(if $(QUICK),--quick)
 
 # Every trained network through compile, verify and profile, on its whole test set or on the first LIMIT images.
 zoo: setup
