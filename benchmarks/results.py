@@ -78,8 +78,9 @@ def _conversions() -> str:
         return ""
     head = ["recipe", "ANN", "v(0)", *(f"T = {t}" for t in steps)]
     table = [head, ["---"] * len(head), *rows]
-    return "\n## Conversion\n\nFloat accuracy of the converted network after T steps.\n\n" + "".join(
-        "| " + " | ".join(row) + " |\n" for row in table
+    return (
+        "\n## Conversion\n\nAccuracy of the converted, 8-bit compiled network on `fixed-sim` after T steps.\n\n"
+        + "".join("| " + " | ".join(row) + " |\n" for row in table)
     )
 
 

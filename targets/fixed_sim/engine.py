@@ -17,7 +17,7 @@ from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.dense import torch_there
 from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
-from snncc.targets.fixed_sim.neurons import update_for
+from snncc.targets.fixed_sim.neurons import update
 from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram, PreparedProjection, prepare
 from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths_of
 
@@ -191,7 +191,7 @@ class _Batch:
 
     def _update(self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int) -> None:
         steps = len(spikes) - 1
-        update_for(p.state)(
+        update(
             current, live.u, live.v, spikes, p.constants, p.population.guard_bits, p.population.levels, p.flags, p.reset,
             *self.prepared.rules, live.counts[:, t : t + steps],
         )  # fmt: skip

@@ -1,13 +1,11 @@
 """The neuron update: :mod:`snncc.program.reference`'s step for whole blocks of steps, line by line.
 
 Neurons are taken in stretches that stay in the first-level cache. Each line of the equations is a loop over a stretch that
-LLVM vectorises, and every choice of a population stands outside such loops, so one compilation serves all populations.
+LLVM vectorises, and every choice of a population stands outside such loops, so one compilation serves all. States are int32 or
+int64; in int32 nothing may leave 31 bits on the way (:func:`snncc.targets.fixed_sim.prepare.state_type`).
 """
 
 from __future__ import annotations
-
-from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +17,6 @@ DECAY_AFTER = 2
 RESET_NEXT_STEP = 4
 HAS_V_MIN = 8
 FIRES = 16
-STRICT = 32
 SIGNED = 64
 RESET_AFTER_INPUT = 128
 RESET_PENDING = 256
@@ -37,220 +34,250 @@ FEW_LEVELS = 16
 """Up to which the spikes of a step are counted level by level, which vectorises; beyond, by a division."""
 
 
-@cache
-def update_for(whole: type) -> Any:
-    """The update whose states are of NumPy type ``whole``, int32 or int64. In int32 nothing may leave 31 bits on the way
-    (see :func:`snncc.targets.fixed_sim.prepare.state_type`)."""
-
-    @compiled()
-    def decay(x, factor, rounding):  # type: ignore[no-untyped-def]
-        """x · factor / 4096 in place, in two parts, so that the product needs no more bits than x."""
-        half = whole(2048) if rounding == 0 else whole(0)
-        if rounding == 2:
-            for j in range(x.size):
-                size = whole(abs(x[j]))
-                high = whole(whole(size >> whole(12)) * factor[j])
-                low = whole(whole(size & whole(4095)) * factor[j]) >> whole(12)
-                size = whole(high + whole(low))
-                x[j] = size if x[j] >= 0 else -size
-        else:
-            for j in range(x.size):
-                high = whole(whole(x[j] >> whole(12)) * factor[j])
-                low = whole(whole(whole(x[j] & whole(4095)) * factor[j]) + half)
-                x[j] = whole(high + whole(low >> whole(12)))
-
-    @compiled()
-    def limited(x, rule, limit):  # type: ignore[no-untyped-def]
-        """The overflow rule, in place."""
-        if rule == 1:
-            for j in range(x.size):
-                x[j] = min(max(x[j], whole(1 - limit)), whole(limit - 1))
-        elif rule == 2:
-            for j in range(x.size):
-                if x[j] > limit:
-                    x[j] = whole(x[j] - 2 * limit)
-                elif x[j] <= -limit:
-                    x[j] = whole(x[j] + 2 * limit)
-
-    @compiled()
-    def passed(x, threshold, spacing, levels, count):  # type: ignore[no-untyped-def]
-        """``count`` becomes how often x passes threshold + j·spacing, j = 0 … levels − 1."""
-        if levels == 1:
-            for j in range(x.size):
-                count[j] = whole(x[j] >= threshold[j])
-        elif levels <= 16:
-            count[:] = 0
-            for level in range(levels):
-                for j in range(x.size):
-                    count[j] += whole(x[j] >= whole(threshold[j] + whole(whole(level) * spacing[j])))
-        else:
-            for j in range(x.size):
-                count[j] = min((x[j] - threshold[j]) // spacing[j] + 1, levels) if x[j] >= threshold[j] else 0
-
-    @compiled()
-    def mirrored(x, threshold, spacing, levels, count, negative):  # type: ignore[no-untyped-def]
-        """Takes from ``count`` how often −x passes; ``negative`` is room for −x, then for its count."""
+@compiled()
+def decay(x, factor, rounding):  # type: ignore[no-untyped-def]
+    """x · factor / 4096 in place, in two parts, so that the product needs no more bits than x."""
+    whole = x.dtype.type
+    half = whole(2048) if rounding == NEAREST else whole(0)
+    if rounding == TOWARD_ZERO:
         for j in range(x.size):
-            negative[j] = whole(-x[j])
-        passed(negative.copy(), threshold, spacing, levels, negative)
+            size = whole(abs(x[j]))
+            high = whole(whole(size >> whole(12)) * factor[j])
+            low = whole(whole(size & whole(4095)) * factor[j]) >> whole(12)
+            size = whole(high + whole(low))
+            x[j] = size if x[j] >= 0 else -size
+    else:
         for j in range(x.size):
-            count[j] = whole(count[j] - negative[j])
+            high = whole(whole(x[j] >> whole(12)) * factor[j])
+            low = whole(whole(whole(x[j] & whole(4095)) * factor[j]) + half)
+            x[j] = whole(high + whole(low >> whole(12)))
 
-    @compiled()
-    def reset_by(x, count, amount, value, rule):  # type: ignore[no-untyped-def]
-        """The reset for spikes ``count``, in place."""
-        if rule == 1:
+
+@compiled()
+def limited(x, rule, limit):  # type: ignore[no-untyped-def]
+    """The overflow rule, in place."""
+    whole = x.dtype.type
+    if rule == SATURATE:
+        for j in range(x.size):
+            x[j] = min(max(x[j], whole(1 - limit)), whole(limit - 1))
+    elif rule == WRAP:
+        for j in range(x.size):
+            if x[j] > limit:
+                x[j] = whole(x[j] - 2 * limit)
+            elif x[j] <= -limit:
+                x[j] = whole(x[j] + 2 * limit)
+
+
+@compiled()
+def passed(x, threshold, spacing, levels, count):  # type: ignore[no-untyped-def]
+    """``count`` becomes how often x passes threshold + j·spacing, j = 0 … levels − 1."""
+    whole = x.dtype.type
+    if levels == 1:
+        for j in range(x.size):
+            count[j] = whole(x[j] >= threshold[j])
+    elif levels <= FEW_LEVELS:
+        count[:] = 0
+        for level in range(levels):
             for j in range(x.size):
-                x[j] = whole(x[j] - whole(whole(count[j]) * amount[j]))
-        elif rule == 2:
-            for j in range(x.size):
-                x[j] = value[j] if count[j] != 0 else x[j]
+                count[j] += whole(x[j] >= whole(threshold[j] + whole(whole(level) * spacing[j])))
+    else:
+        for j in range(x.size):
+            count[j] = min((x[j] - threshold[j]) // spacing[j] + 1, levels) if x[j] >= threshold[j] else 0
 
-    def plain_step(most: int, leaks: bool) -> Any:
-        """A step of the commonest neurons in one loop: no current of their own, an immediate reset, at most ``most`` levels,
-        no clamp, no overflow rule, rounding to nearest. The same lines as in ``update``."""
 
-        @compiled()
-        def step(
-            arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, reset
-        ):  # type: ignore[no-untyped-def]
-            fired = whole(0)
+@compiled()
+def mirrored(x, threshold, spacing, levels, count, negative):  # type: ignore[no-untyped-def]
+    """Takes from ``count`` how often −x passes; ``negative`` is room for −x, then for its count."""
+    whole = x.dtype.type
+    for j in range(x.size):
+        negative[j] = whole(-x[j])
+    passed(negative.copy(), threshold, spacing, levels, negative)
+    for j in range(x.size):
+        count[j] = whole(count[j] - negative[j])
+
+
+@compiled()
+def reset_by(x, count, amount, value, rule):  # type: ignore[no-untyped-def]
+    """The reset for spikes ``count``, in place."""
+    whole = x.dtype.type
+    if rule == SUBTRACT:
+        for j in range(x.size):
+            x[j] = whole(x[j] - whole(whole(count[j]) * amount[j]))
+    elif rule == TO_VALUE:
+        for j in range(x.size):
+            x[j] = value[j] if count[j] != 0 else x[j]
+
+
+@compiled()
+def one_level(
+    arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
+):  # type: ignore[no-untyped-def]
+    """A step of the commonest neurons in one loop: no current of their own, an immediate reset, one level, no clamp, no overflow
+    rule, rounding to nearest. The same lines as in :func:`update`. Returns the neurons that fired and that were active."""
+    whole = x.dtype.type
+    fired = whole(0)
+    active = whole(0)
+    for j in range(x.size):
+        i = whole(arriving[j])
+        y = x[j]
+        active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
+        w = whole(whole(i * one) + current_bias[j])
+        if leaks:
+            low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
+            y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
+        y = whole(y + whole(w + bias[j]))
+        n = whole(y >= threshold[j])
+        if reset == SUBTRACT:
+            y = whole(y - whole(n * amount[j]))
+        elif reset == TO_VALUE:
+            y = value[j] if n != 0 else y
+        fired += n
+        x[j] = y
+        old_u[j] = w
+        leaving[j] = n
+    return fired, active
+
+
+@compiled()
+def four_levels(
+    arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
+):  # type: ignore[no-untyped-def]
+    """As :func:`one_level` for four levels."""
+    whole = x.dtype.type
+    fired = whole(0)
+    active = whole(0)
+    for j in range(x.size):
+        i = whole(arriving[j])
+        y = x[j]
+        active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
+        w = whole(whole(i * one) + current_bias[j])
+        if leaks:
+            low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
+            y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
+        y = whole(y + whole(w + bias[j]))
+        n = whole(whole(y >= threshold[j]) + whole(y >= whole(threshold[j] + spacing[j])))
+        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(2) * spacing[j]))))
+        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(3) * spacing[j]))))
+        if reset == SUBTRACT:
+            y = whole(y - whole(n * amount[j]))
+        elif reset == TO_VALUE:
+            y = value[j] if n != 0 else y
+        fired += whole(n != 0)
+        x[j] = y
+        old_u[j] = w
+        leaving[j] = n
+    return fired, active
+
+
+@compiled()
+def update(  # type: ignore[no-untyped-def]
+    current,
+    u,
+    v,
+    spikes,
+    constants,
+    guard_bits,
+    levels,
+    flags,
+    reset,
+    rounding,
+    overflow_u,
+    overflow_v,
+    limit,
+    counts,
+):
+    """``spikes.shape[0] - 1`` steps of ``v.size`` neurons in place.
+
+    ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, size): row 0 those
+    of the step before. ``constants`` (9, period), which repeat over the neurons. ``counts`` (2, steps) int64 grows by
+    the neurons that fired and that were active.
+    """
+    whole = v.dtype.type
+    steps = spikes.shape[0] - 1
+    period = constants.shape[1]
+    one = whole(1 << guard_bits)
+    limit = whole(limit)
+    fires, leaks = flags & FIRES != 0, flags & LEAKS != 0
+    choices = flags & ~LEAKS
+    plain = (
+        choices == FIRES
+        and levels in (1, 4)
+        and rounding == NEAREST
+        and overflow_u == UNBOUNDED
+        and overflow_v == UNBOUNDED
+    )
+    new_u, count = np.empty(period, v.dtype), np.zeros(period, v.dtype)
+    owed, spare = np.empty(period, v.dtype), np.empty(period, v.dtype)
+    for start in range(0, v.size, period):
+        m = min(period, v.size - start)
+        x, old_u, w, n, due = v[start : start + m], u[start : start + m], new_u[:m], count[:m], owed[:m]
+        threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
+        amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
+        decay_v, decay_u = constants[DECAY_V, :m], constants[DECAY_U, :m]
+        bias, current_bias, v_min = constants[BIAS, :m], constants[CURRENT_BIAS, :m], constants[V_MIN, :m]
+        fixed = (bias, current_bias, decay_v, threshold, spacing, amount, value)
+        for t in range(steps):
+            arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
+            before, leaving = spikes[t, start : start + m], spikes[t + 1, start : start + m]
+            if plain:
+                if levels == 1:
+                    some = one_level(arriving, x, old_u, leaving, one, *fixed, leaks, reset)
+                else:
+                    some = four_levels(arriving, x, old_u, leaving, one, *fixed, leaks, reset)
+                counts[0, t] += some[0]
+                counts[1, t] += some[1]
+                continue
             active = whole(0)
-            for j in range(x.size):
+            for j in range(m):
                 i = whole(arriving[j])
-                y = x[j]
-                active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
-                w = whole(whole(i * one) + current_bias[j])
-                if leaks:
-                    low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
-                    y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
-                y = whole(y + whole(w + bias[j]))
-                n = whole(y >= threshold[j])
-                for level in range(1, most):
-                    n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
-                if reset == 1:
-                    y = whole(y - whole(n * amount[j]))
-                elif reset == 2:
-                    y = value[j] if n != 0 else y
-                fired += whole(n != 0)
-                x[j] = y
-                old_u[j] = w
-                leaving[j] = n
-            return fired, active
-
-        return step
-
-    one_level, four_levels = plain_step(1, False), plain_step(4, False)
-    one_level_leaks, four_levels_leak = plain_step(1, True), plain_step(4, True)
-
-    @compiled()
-    def update(  # type: ignore[no-untyped-def]
-        current,
-        u,
-        v,
-        spikes,
-        constants,
-        guard_bits,
-        levels,
-        flags,
-        reset,
-        rounding,
-        overflow_u,
-        overflow_v,
-        limit,
-        counts,
-    ):
-        """``spikes.shape[0] - 1`` steps of ``v.size`` neurons in place.
-
-        ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, size): row 0 those
-        of the step before. ``constants`` (9, period), which repeat over the neurons. ``counts`` (2, steps) int64 grows by
-        the neurons that fired and that were active.
-        """
-        steps = spikes.shape[0] - 1
-        period = constants.shape[1]
-        one = whole(1 << guard_bits)
-        limit = whole(limit)
-        fires, leaks = flags & 16 != 0, flags & 2048 != 0
-        choices = flags & ~2048
-        plain = choices == 16 and levels in (1, 4) and rounding == 0 and overflow_u == 0 and overflow_v == 0
-        new_u, count = np.empty(period, whole), np.zeros(period, whole)
-        owed, spare = np.empty(period, whole), np.empty(period, whole)
-        for start in range(0, v.size, period):
-            m = min(period, v.size - start)
-            x, old_u, w, n, due = v[start : start + m], u[start : start + m], new_u[:m], count[:m], owed[:m]
-            threshold, spacing = constants[0, :m], constants[1, :m]
-            amount, value = constants[2, :m], constants[3, :m]
-            decay_v, decay_u = constants[4, :m], constants[5, :m]
-            bias, current_bias, v_min = constants[6, :m], constants[7, :m], constants[8, :m]
-            fixed = (bias, current_bias, decay_v, threshold, spacing, amount, value)
-            for t in range(steps):
-                arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
-                before, leaving = spikes[t, start : start + m], spikes[t + 1, start : start + m]
-                if plain:
-                    if levels == 1 and leaks:
-                        some = one_level_leaks(arriving, x, old_u, leaving, one, *fixed, reset)
-                    elif levels == 1:
-                        some = one_level(arriving, x, old_u, leaving, one, *fixed, reset)
-                    elif leaks:
-                        some = four_levels_leak(arriving, x, old_u, leaving, one, *fixed, reset)
-                    else:
-                        some = four_levels(arriving, x, old_u, leaving, one, *fixed, reset)
-                    counts[0, t] += some[0]
-                    counts[1, t] += some[1]
-                    continue
-                active = whole(0)
+                active += whole((i | x[j] | old_u[j] | bias[j] | current_bias[j]) != 0)
+                w[j] = whole(whole(i * one) + current_bias[j])
+            counts[1, t] += active
+            if flags & HAS_CURRENT:
+                due[:] = old_u
+                decay(due, decay_u, rounding)
                 for j in range(m):
-                    i = whole(arriving[j])
-                    active += whole((i | x[j] | old_u[j] | bias[j] | current_bias[j]) != 0)
-                    w[j] = whole(whole(i * one) + current_bias[j])
-                counts[1, t] += active
-                if flags & 1:
-                    due[:] = old_u
-                    decay(due, decay_u, rounding)
+                    w[j] = whole(w[j] + due[j])
+            limited(w, overflow_u, limit)
+            if flags & RESET_PENDING and fires:
+                passed(x, threshold, spacing, levels, due)
+            if flags & LEAKS and not flags & DECAY_AFTER:
+                decay(x, decay_v, rounding)
+            if flags & RESET_NEXT_STEP:
+                reset_by(x, before, amount, value, reset)
+            drive = old_u if flags & CURRENT_AFTER else w
+            for j in range(m):
+                x[j] = whole(x[j] + whole(drive[j] + bias[j]))
+            if flags & RESET_AFTER_INPUT:
+                reset_by(x, before, amount, value, reset)
+            if flags & RESET_PENDING and fires:
+                reset_by(x, due, amount, value, SUBTRACT)
+            limited(x, overflow_v, limit)
+            if flags & HAS_V_MIN:
+                for j in range(m):
+                    x[j] = max(x[j], v_min[j])
+            if fires:
+                passed(x, threshold, spacing, levels, n)
+                if flags & SIGNED:
+                    mirrored(x, threshold, spacing, levels, n, spare[:m])
+                if flags & RESET_PENDING:
                     for j in range(m):
-                        w[j] = whole(w[j] + due[j])
-                limited(w, overflow_u, limit)
-                if flags & 256 and fires:
-                    passed(x, threshold, spacing, levels, due)
-                if flags & 2048 and not flags & 2:
-                    decay(x, decay_v, rounding)
-                if flags & 4:
-                    reset_by(x, before, amount, value, reset)
-                drive = old_u if flags & 1024 else w
-                for j in range(m):
-                    x[j] = whole(x[j] + whole(drive[j] + bias[j]))
-                if flags & 128:
-                    reset_by(x, before, amount, value, reset)
-                if flags & 256 and fires:
-                    reset_by(x, due, amount, value, 1)
-                limited(x, overflow_v, limit)
-                if flags & 8:
+                        due[j] = whole(n[j] - due[j])
+                    reset_by(x, due, amount, value, SUBTRACT)
+                elif not flags & (RESET_NEXT_STEP | RESET_AFTER_INPUT):
+                    reset_by(x, n, amount, value, reset)
+            if flags & LEAKS and flags & DECAY_AFTER:
+                decay(x, decay_v, rounding)
+            if flags & RESET_CURRENT and fires:
+                if flags & RESET_AFTER_INPUT:
                     for j in range(m):
-                        x[j] = max(x[j], v_min[j])
-                if fires:
-                    passed(x, threshold, spacing, levels, n)
-                    if flags & 64:
-                        mirrored(x, threshold, spacing, levels, n, spare[:m])
-                    if flags & 256:
-                        for j in range(m):
-                            due[j] = whole(n[j] - due[j])
-                        reset_by(x, due, amount, value, 1)
-                    elif not flags & (4 | 128):
-                        reset_by(x, n, amount, value, reset)
-                if flags & 2048 and flags & 2:
-                    decay(x, decay_v, rounding)
-                if flags & 512 and fires:
-                    if flags & 128:
-                        for j in range(m):
-                            w[j] = w[j] if before[j] == 0 else whole(0)
-                    else:
-                        for j in range(m):
-                            w[j] = w[j] if n[j] == 0 else whole(0)
-                fired = whole(0)
-                for j in range(m):
-                    old_u[j] = w[j]
-                    leaving[j] = n[j]
-                    fired += whole(n[j] != 0)
-                counts[0, t] += fired
-
-    return update
+                        w[j] = w[j] if before[j] == 0 else whole(0)
+                else:
+                    for j in range(m):
+                        w[j] = w[j] if n[j] == 0 else whole(0)
+            fired = whole(0)
+            for j in range(m):
+                old_u[j] = w[j]
+                leaving[j] = n[j]
+                fired += whole(n[j] != 0)
+            counts[0, t] += fired

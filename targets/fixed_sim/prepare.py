@@ -113,7 +113,7 @@ class PreparedProjection:
 
 @dataclass(frozen=True, eq=False)
 class PreparedPopulation:
-    """What :func:`neurons.update_for` takes of a population, and the projections into it.
+    """What :func:`neurons.update` takes of a population, and the projections into it.
 
     Attributes:
         state: type of its membranes and currents.

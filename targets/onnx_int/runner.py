@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -34,7 +35,10 @@ def run_program(program: Program, folder: Path | None, inputs: Array, options: R
     check_inputs(program, inputs)
     runtime = _onnxruntime()
     names = (NETWORK, RECORDED) if options.record else (NETWORK,)
-    sessions = [_session(runtime, name, data, options.threads) for name, data in _read(program, folder, names).items()]
+    if folder is None:
+        sessions = _made_for(runtime, program, names, options.threads)
+    else:
+        sessions = [_session(runtime, name, data, options.threads) for name, data in _read(folder, names).items()]
     axis = 0 if program.source.encoding == "static" else 1
     samples, deadline = inputs.shape[axis], time.monotonic() + options.timeout_s
     parts: list[IntegerRecording] = []
@@ -58,9 +62,13 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _read(program: Program, folder: Path | None, names: tuple[str, ...]) -> dict[str, bytes]:
-    if folder is None:
-        return models(program, names)
+@lru_cache(maxsize=4)
+def _made_for(runtime: Any, program: Program, names: tuple[str, ...], threads: int) -> list[Any]:
+    """Sessions of models that are made for the occasion, once for all runs of a Program."""
+    return [_session(runtime, name, data, threads) for name, data in models(program, names).items()]
+
+
+def _read(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise TargetError(f"{folder}: holds no {' and no '.join(missing)}; compile with --target onnx-int")
