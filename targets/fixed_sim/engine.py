@@ -22,8 +22,10 @@ from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram,
 from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths_of
 
 Array = np.ndarray
-BLOCK_BYTES = 8 << 20
-"""Currents of the largest layer in a block: what a processor's outer caches hold."""
+BLOCK_BYTES = 32 << 20
+"""Currents of the largest layer in a block, if they were all there at once."""
+PART_BYTES = 1 << 20
+"""Currents of the samples that a layer takes at once: they are made and used within a processor's inner caches."""
 BLOCK_STEPS = 16
 LARGE_WORK = 2e10
 """Multiplications above which importing PyTorch, a second or two, pays."""
@@ -145,9 +147,13 @@ class _Batch:
 
     def _begin(self, p: PreparedPopulation) -> _Live:
         size, steps = self.samples * p.population.size, self.program.time_steps
+        emitted = np.empty((p.past + self.steps, size), p.spike)
+        emitted[: p.past] = 0
+        v = np.zeros((self.samples, p.population.size), p.state)
+        if p.v_init.any():
+            v[:] = p.v_init
         return _Live(
-            np.zeros(size, p.state), np.tile(p.v_init, self.samples), None,
-            np.zeros((p.past + self.steps, size), p.spike), np.zeros((2, steps), np.int64),
+            np.zeros(size, p.state), v.reshape(-1), None, emitted, np.zeros((2, steps), np.int64),
             {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
         )  # fmt: skip
 
@@ -170,18 +176,24 @@ class _Batch:
 
     def _advance(self, p: PreparedPopulation, block: int, start: int, stop: int) -> None:
         """Steps start … stop of one population, in the block that began at step ``block``."""
-        live = self.live[p.population.name]
-        current = self._current(p, live, block, start, stop)
+        live, everyone = self.live[p.population.name], (0, self.samples)
+        self._inject(p, live, start)
         watched = p.population.name == self.readout.population and (
             self.readout.each_step or self.readout.kind == "summed_current"
         )
         row = p.past - 1 - block
         if not watched and not (self.options.record and self.options.membranes):
-            self._update(p, live, current, live.emitted[row + start : row + stop + 1], start)
+            rows = (stop - start) * max([p.population.size, *(q.sizes[1] for q in p.projections)])
+            size = max(1, PART_BYTES // (4 * rows))
+            for first in range(0, self.samples, size):
+                part = first, min(first + size, self.samples)
+                current = self._current(p, live, block, start, stop, part)
+                self._update(p, live, current, live.emitted[row + start : row + stop + 1], start, part)
         else:
+            current = self._current(p, live, block, start, stop, everyone)
             for t in range(start, stop):
                 arriving = current[t - start : t - start + 1] if len(current) > 1 else current
-                self._update(p, live, arriving, live.emitted[row + t : row + t + 2], t)
+                self._update(p, live, arriving, live.emitted[row + t : row + t + 2], t, everyone)
                 if self.options.record and self.options.membranes:
                     live.membranes.append(live.v.copy())
                 if watched:
@@ -189,21 +201,30 @@ class _Batch:
         if p.population.name == self.readout.population and not watched:
             self._read(live, live.emitted[row + start + 1 : row + stop + 1], start)
 
-    def _update(self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int) -> None:
-        steps = len(spikes) - 1
+    def _update(
+        self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int, part: tuple[int, int]
+    ) -> None:
+        steps, first, last = len(spikes) - 1, part[0] * p.population.size, part[1] * p.population.size
         update(
-            current, live.u, live.v, spikes, p.constants, p.population.guard_bits, p.population.levels, p.flags, p.reset,
-            *self.prepared.rules, live.counts[:, t : t + steps],
+            current, live.u[first:last], live.v[first:last], spikes, p.constants, p.population.guard_bits,
+            p.population.levels, p.flags, p.reset, *self.prepared.rules, live.counts[:, t : t + steps], first,
         )  # fmt: skip
 
-    def _current(self, p: PreparedPopulation, live: _Live, block: int, start: int, stop: int) -> Array:
-        """What arrives in steps start … stop, (steps, size); one row where it is the same at every step."""
+    def _inject(self, p: PreparedPopulation, live: _Live, start: int) -> None:
+        """What static input brings from this step on, computed once."""
         for q in p.projections:
             if q.static and start == q.projection.delay:
-                sums, operations = self._arriving(p, q, self.frames[0])
+                frame = self.frames[0].reshape(1, self.samples, -1)
+                sums, operations = self._arriving(p, q, frame, np.count_nonzero(frame))
                 live.operations[q.projection.name][start] = operations[0]
                 live.injected = sums if live.injected is None else live.injected + sums
-        total = live.injected
+
+    def _current(
+        self, p: PreparedPopulation, live: _Live, block: int, start: int, stop: int, part: tuple[int, int]
+    ) -> Array:
+        """What arrives at samples ``part`` in steps start … stop, (steps, size); one row where it is the same at every step."""
+        first, last, size = *part, p.population.size
+        total = None if live.injected is None else live.injected[:, first * size : last * size]
         for q in p.projections:
             if q.static:
                 continue
@@ -213,17 +234,24 @@ class _Batch:
             else:
                 past = len(sender.emitted) - self.steps
                 rows, before = sender.emitted, past - q.projection.delay - block
-            sums, operations = self._arriving(p, q, rows[before + start : before + stop])
-            live.operations[q.projection.name][start:stop] = operations
+            steps = rows[before + start : before + stop].reshape(stop - start, self.samples, -1)[:, first:last]
+            if sender is None:
+                events = float(np.count_nonzero(steps))
+            else:  # the mean over all samples
+                at = max(start - q.projection.delay, 0), max(stop - q.projection.delay, 0)
+                events = float(sender.counts[0, at[0] : at[1]].sum()) * (last - first) / self.samples
+            sums, operations = self._arriving(p, q, np.ascontiguousarray(steps), events)
+            live.operations[q.projection.name][start:stop] += operations
             total = sums if total is None else total + sums
-        return np.zeros((1, live.v.size), p.total) if total is None else total
+        return np.zeros((1, (last - first) * size), p.total) if total is None else np.ascontiguousarray(total)
 
-    def _arriving(self, p: PreparedPopulation, q: PreparedProjection, spikes: Array) -> tuple[Array, list[int]]:
-        """Shifted and pooled sums (steps, size) that ``spikes`` (steps or (), size) cause, and the operations of each step."""
-        steps = spikes.reshape(-1, self.samples, q.sizes[0])
+    def _arriving(
+        self, p: PreparedPopulation, q: PreparedProjection, steps: Array, events: float
+    ) -> tuple[Array, Array]:
+        """Shifted and pooled sums (steps, size) that spikes ``steps`` (steps, N, size), about ``events`` of them, cause, and the
+        operations of each step."""
         paths = self.paths[q.projection.name]
-        events = 0 if paths.dense is None or paths.cost is None else int(np.count_nonzero(steps))
-        if paths.dense is not None and paths.prefers_dense(len(steps) * self.samples, events):
+        if paths.dense is not None and paths.prefers_dense(len(steps) * steps.shape[1], events):
             sums = paths.dense(steps.reshape(-1, q.sizes[0]))
             operations = [int(kernels.used_synapses(step, q.fan_out)) for step in steps]
         else:
@@ -236,7 +264,7 @@ class _Batch:
             into = np.zeros(sums.shape, p.total)
             kernels.add_shifted(sums, q.projection.shift, into)
             sums = max_pooled(q, into) if q.pooled else into
-        return sums.reshape(len(steps), -1), operations
+        return sums.reshape(len(steps), -1), np.asarray(operations, np.int64)
 
     def _read(self, live: _Live, spikes: Array, t: int) -> None:
         """Adds what the readout sees of the steps from t on: ``spikes`` (steps, size)."""

@@ -185,12 +185,13 @@ def update(  # type: ignore[no-untyped-def]
     overflow_v,
     limit,
     counts,
+    first,
 ):
     """``spikes.shape[0] - 1`` steps of ``v.size`` neurons in place.
 
-    ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, size): row 0 those
-    of the step before. ``constants`` (9, period), which repeat over the neurons. ``counts`` (2, steps) int64 grows by
-    the neurons that fired and that were active.
+    ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, …): row 0 those of the step
+    before; the neurons are those from column ``first`` on. ``constants`` (9, period), which repeat over the neurons. ``counts``
+    (2, steps) int64 grows by the neurons that fired and that were active.
     """
     whole = v.dtype.type
     steps = spikes.shape[0] - 1
@@ -218,7 +219,8 @@ def update(  # type: ignore[no-untyped-def]
         fixed = (bias, current_bias, decay_v, threshold, spacing, amount, value)
         for t in range(steps):
             arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
-            before, leaving = spikes[t, start : start + m], spikes[t + 1, start : start + m]
+            place = first + start
+            before, leaving = spikes[t, place : place + m], spikes[t + 1, place : place + m]
             if plain:
                 if levels == 1:
                     some = one_level(arriving, x, old_u, leaving, one, *fixed, leaks, reset)

@@ -45,7 +45,7 @@ class Paths:
     dense: Dense | None
     cost: Cost | None
 
-    def prefers_dense(self, rows: int, events: int) -> bool:
+    def prefers_dense(self, rows: int, events: float) -> bool:
         """Whether the dense path is the cheaper one for ``rows`` rows with ``events`` spikes in all."""
         if self.dense is None:
             return False
