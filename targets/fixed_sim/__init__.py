@@ -50,7 +50,7 @@ def run(program: Program, folder: Path | None, inputs: np.ndarray, options: RunO
 
 TARGET = Target(
     name="fixed-sim",
-    description="event-driven integer simulator (Numba); any network, exact arithmetic",
+    description="integer simulator: events or exact dense arithmetic, the cheaper one a layer; any network",
     arithmetic=EXACT,
     limits=LIMITS,
     pipeline=exact_pipeline,
