@@ -45,7 +45,10 @@ def cluster(address: str | None) -> Iterator[Spread]:
     workers = address.removeprefix(LOCAL)
     if not workers.isdecimal() or int(workers) < 1:
         raise InputError(f"--dask {address}: local: needs a number of processes, such as local:2")
-    with LocalCluster(n_workers=int(workers), threads_per_worker=1, dashboard_address=None) as here, Client(here) as client:
+    with (
+        LocalCluster(n_workers=int(workers), threads_per_worker=1, dashboard_address=None) as here,
+        Client(here) as client,
+    ):
         yield lambda work, shards: spread_over(client, work, shards)
 
 

@@ -215,7 +215,7 @@ class _Batch:
         for q in p.projections:
             if q.static and start == q.projection.delay:
                 frame = self.frames[0].reshape(1, self.samples, -1)
-                sums, operations = self._arriving(p, q, frame, np.count_nonzero(frame))
+                sums, operations = self._arriving(p, q, frame, float(np.count_nonzero(frame)))
                 live.operations[q.projection.name][start] = operations[0]
                 live.injected = sums if live.injected is None else live.injected + sums
 

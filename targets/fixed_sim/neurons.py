@@ -109,9 +109,9 @@ def reset_by(x, count, amount, value, rule):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def one_level(
+def one_level(  # type: ignore[no-untyped-def]
     arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
-):  # type: ignore[no-untyped-def]
+):
     """A step of the commonest neurons in one loop: no current of their own, an immediate reset, one level, no clamp, no overflow
     rule, rounding to nearest. The same lines as in :func:`update`. Returns the neurons that fired and that were active."""
     whole = x.dtype.type
@@ -139,9 +139,9 @@ def one_level(
 
 
 @compiled()
-def four_levels(
+def four_levels(  # type: ignore[no-untyped-def]
     arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
-):  # type: ignore[no-untyped-def]
+):
     """As :func:`one_level` for four levels."""
     whole = x.dtype.type
     fired = whole(0)
