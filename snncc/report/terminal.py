@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,7 +84,13 @@ def progress(label: str, show: bool = True) -> Iterator[Callable[[int, int], Non
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(f" {label:<11}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn(f" {label:<11}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    start = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(label, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+        task = shown.add_task(label, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total, rate=f"{done / (time.monotonic() - start + 1e-9):,.0f}/s")
+
+        yield update
