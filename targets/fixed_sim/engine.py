@@ -27,8 +27,9 @@ BLOCK_BYTES = 32 << 20
 PART_BYTES = 1 << 20
 """Currents of the samples that a layer takes at once: they are made and used within a processor's inner caches."""
 BLOCK_STEPS = 16
-LARGE_WORK = 2e10
-"""Multiplications above which importing PyTorch, a second or two, pays."""
+SMALL_WORK, LARGE_WORK = 1e8, 2e10
+"""Multiplications up to which a run is over before costs are measured, and above which importing PyTorch, a second or two,
+pays."""
 
 
 def run(program: Program, inputs: Array, options: RunOptions | None = None) -> IntegerRecording:
@@ -99,7 +100,7 @@ def _projections(prepared: PreparedProgram) -> list[PreparedProjection]:
 def _paths(prepared: PreparedProgram, path: str, samples: int) -> dict[str, Paths]:
     rows = samples * prepared.program.time_steps
     work = sum(rows * float(q.mean_fan_out) * q.sizes[0] for q in _projections(prepared) if not q.static)
-    large = torch_there(loaded=True) or work > LARGE_WORK or path == "dense"
+    large = work > (SMALL_WORK if torch_there(loaded=True) else LARGE_WORK) or path == "dense"
     if path == "auto" and not large:
         path = "event"
     return {q.projection.name: paths_of(q, path, large) for q in _projections(prepared)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from torch import nn
 
@@ -103,11 +104,12 @@ def test_fit_trains_the_module_as_it_is(options: dict[str, Any]) -> None:
         fit(nn.Linear(4, 2), "mnist", 2, 1, **options)
 
 
-def test_a_start_of_other_time_steps(tmp_path: Path) -> None:
+def test_a_start_of_other_time_steps_goes_on_with_its_weights(tmp_path: Path) -> None:
     two, three = (SpikingNetwork(convolutional("tiny", "4C5-P4-10", t, {"threshold": 0.5})) for t in (2, 3))
     write_checkpoint(tmp_path / "two.pt", *two.deployed(), {})
-    with pytest.raises(InputError, match=r"two\.pt: runs 2 steps and tiny 3"):
-        prepared(three, str(tmp_path / "two.pt"), 0)
+    made = prepared(three, str(tmp_path / "two.pt"), 0)
+    assert made.time_steps == 3
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in made.state_dict().items())
 
 
 @pytest.mark.parametrize(
