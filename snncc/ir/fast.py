@@ -20,7 +20,12 @@ MANY_SAMPLES = 500
 
 def fast_is_there(samples: int) -> bool:
     """Whether :func:`apply_fast` is quicker than :func:`snncc.ir.linear.apply_node` for so many samples."""
-    return "torch" in sys.modules or (samples >= MANY_SAMPLES and find_spec("torch") is not None)
+    return torch_there(loaded=samples < MANY_SAMPLES)
+
+
+def torch_there(loaded: bool = False) -> bool:
+    """Whether PyTorch can be imported, or (``loaded``) has been."""
+    return "torch" in sys.modules or (not loaded and find_spec("torch") is not None)
 
 
 def apply_fast(node: Node, x: Array) -> Array:

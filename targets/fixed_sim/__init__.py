@@ -1,4 +1,4 @@
-"""``fixed-sim``: the event-driven integer simulator. It runs any Program, in exact arithmetic."""
+"""``fixed-sim``: the integer simulator. It runs any Program, in exact arithmetic."""
 
 from __future__ import annotations
 

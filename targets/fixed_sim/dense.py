@@ -9,15 +9,14 @@ that pooling was folded into, the spikes of a block are added up first, which le
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from snncc.ir.fast import torch_there
 from snncc.targets.fixed_sim.prepare import PreparedProjection
 
 Array = np.ndarray
@@ -63,11 +62,6 @@ def dense_path(q: PreparedProjection, torch_too: bool) -> Dense | None:
     if fits and most <= eight_bits_are_exact():
         return _runner(form, _by_onednn(form))
     return _runner(form, _by_torch(form, number))
-
-
-def torch_there(loaded: bool = False) -> bool:
-    """Whether PyTorch can be imported, or (``loaded``) has been."""
-    return "torch" in sys.modules or (not loaded and find_spec("torch") is not None)
 
 
 @cache
@@ -151,7 +145,7 @@ def _by_onednn(form: _Form) -> Dense:
 
     weight = torch.from_numpy(np.ascontiguousarray(form.weight.astype(np.int8)))
     scale, zero = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int32)
-    if weight.shape[2:] == (1, 1):
+    if weight.shape[2:] == (1, 1) and form.groups == 1 and form.stride == (1, 1) and form.padding == (0, 0):
         packed = torch.ops.onednn.qlinear_prepack(weight.flatten(1), [TYPICAL_ROWS, weight.shape[1]])
 
         def multiply(x: Array) -> Array:
@@ -162,8 +156,7 @@ def _by_onednn(form: _Form) -> Dense:
             sums: Array = made.numpy().reshape(*x.shape[:3], -1)
             return sums
 
-        if form.groups == 1 and form.stride == (1, 1) and form.padding == (0, 0):
-            return multiply
+        return multiply
     how = list(form.stride), list(form.padding), list(form.dilation), form.groups
     height, width, channels = form.shape
     typical = [TYPICAL_ROWS, channels, -(-height // form.block), -(-width // form.block)]

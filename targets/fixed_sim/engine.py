@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 
 from snncc.errors import InputError
+from snncc.ir.fast import torch_there
 from snncc.program.counts import StepCounts
 from snncc.program.program import Program
 from snncc.program.reference import IntegerRecording, check_inputs, join, predict
 from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim import kernels
-from snncc.targets.fixed_sim.dense import torch_there
 from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
 from snncc.targets.fixed_sim.neurons import update
 from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram, PreparedProjection, prepare

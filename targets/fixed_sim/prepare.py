@@ -176,7 +176,7 @@ def prepare(program: Program) -> PreparedProgram:
     rules = rounding, overflows[a.current_overflow], overflows[a.membrane_overflow], 1 << (a.state_bits - 1)
     late = {p.delay for p in program.projections if p.delay and program.is_static(p)}
     return PreparedProgram(
-        program, populations, _spans(program), rules, _spike_type(ranges[source.name]), _past(program, source.name),
+        program, populations, _spans(program), rules, spike_type(ranges[source.name]), _past(program, source.name),
         tuple(sorted(late)),
     )  # fmt: skip
 
@@ -222,7 +222,7 @@ def _population(
     }
     projections = tuple(_projection(program, q, ranges[q.source]) for q in program.incoming(p.name))
     return PreparedPopulation(
-        p, state, narrowest(sum(q.largest for q in projections), np.int32), _spike_type(ranges[p.name]),
+        p, state, narrowest(sum(q.largest for q in projections), np.int32), spike_type(ranges[p.name]),
         _repeating(rows, p.shape, state), to_kernel(np.broadcast_to(p.v_init, (1, *p.shape)), p.shape)[0].astype(state),
         sum(bit for bit, on in flags.items() if on),
         {"none": neurons.NONE, "subtract": neurons.SUBTRACT, "to_value": neurons.TO_VALUE}[p.reset],
@@ -279,7 +279,8 @@ def grouped(q: Projection, weight: Array) -> Array:
     return np.ascontiguousarray(split.transpose(0, 2, 3, 4, 1).reshape(q.groups * per_group, ky, kx, out // q.groups))
 
 
-def _spike_type(values: tuple[int, int]) -> Any:
+def spike_type(values: tuple[int, int]) -> Any:
+    """Type of spikes from lowest to highest."""
     return np.uint8 if values[0] >= 0 and values[1] <= 255 else np.int32
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from snncc.files import written_beside
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.dense import Dense, dense_path
-from snncc.targets.fixed_sim.prepare import PreparedProjection
+from snncc.targets.fixed_sim.prepare import PreparedProjection, spike_type
 
 Array = np.ndarray
 CACHE_VARIABLE = "SNNCC_CACHE"
@@ -30,9 +30,9 @@ TRIAL_ROWS, TRIAL_ACTIVITY, TRIALS = 16, 0.03, 3
 @dataclass(frozen=True)
 class Cost:
     """Nanoseconds: ``dense`` a row (a sample at one step), ``silent`` a row of events without any, ``event`` a synaptic
-    operation of the event path. ``dense`` is None where that path is not there."""
+    operation of the event path."""
 
-    dense: float | None
+    dense: float
     silent: float
     event: float
 
@@ -49,7 +49,7 @@ class Paths:
         """Whether the dense path is the cheaper one for ``rows`` rows with ``events`` spikes in all."""
         if self.dense is None:
             return False
-        if self.cost is None or self.cost.dense is None:
+        if self.cost is None:
             return True
         operations = events * self.projection.mean_fan_out
         return rows * self.cost.dense < rows * self.cost.silent + operations * self.cost.event
@@ -120,9 +120,7 @@ def cost_of(q: PreparedProjection, dense: Dense) -> Cost:
 
 def _measure(q: PreparedProjection, dense: Dense) -> Cost:
     random = np.random.default_rng(0)
-    high = max(q.spike_range[1], 1)
-    dtype = np.uint8 if q.spike_range[0] >= 0 and high <= 255 else np.int32
-    some = (random.random((TRIAL_ROWS, q.sizes[0])) < TRIAL_ACTIVITY).astype(dtype)
+    some = (random.random((TRIAL_ROWS, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
     silent = _shortest(lambda: by_events(q, np.zeros_like(some)))
     operations = by_events(q, some)[1]
     busy = _shortest(lambda: by_events(q, some))
