@@ -142,7 +142,12 @@ class TimedNetwork(nn.Module):
 
 
 class SpikingNetwork(TimedNetwork):
-    """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values."""
+    """A network description made trainable. ``forward`` gives scores, ``record`` every layer's values.
+
+    Attributes:
+        on_representations: whether it trains as :mod:`snncc.models.representation` says.
+        even_currents: whether it does so with even currents now.
+    """
 
     def __init__(self, description: Description) -> None:
         super().__init__(description)
@@ -168,6 +173,7 @@ class SpikingNetwork(TimedNetwork):
         for name in (name for names, stepwise in self.parts if stepwise for name in names):
             _check_stepwise(name, self.get_submodule(name))
         self.on_representations = not self.delayed and trains_on_representations(self)
+        self.even_currents = False
         ends_in_neuron = isinstance(self.get_submodule(before), SpikingNeuron)
         if description["output"]["readout"] == "summed_current" and ends_in_neuron:
             raise GraphError(f"{before}: summed_current sums what a layer without neurons gives; read the membrane")
@@ -176,7 +182,7 @@ class SpikingNetwork(TimedNetwork):
         """Scores (N, classes), or (N, T, classes) where each step has its answer, of integer inputs ``x``: (N, …) when
         static, else (T, N, …)."""
         if self.training and self.on_representations:
-            return representation_scores(self, x)
+            return representation_scores(self, x, self.even_currents)
         return self.scores(self.record(x)[self.last])
 
     def record(self, x: Tensor) -> dict[str, Tensor]:

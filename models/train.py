@@ -104,6 +104,8 @@ def train(
         "data": name, "seed": seed, "epochs": passes, "samples": len(train_set[0]),
     }  # fmt: skip
     session, network = _session(recipe, train_set[0], seed, passes * batches, device)
+    if how.even_epochs and not network.on_representations:
+        raise InputError(f"{recipe.name}: even_epochs is {how.even_epochs}; only networks of dsr neurons have them, so leave it out")
     run = cast(torch.nn.Module, torch.compile(network)) if compiled else network
     kept = state_path(out)
     if kept.exists() and not restart:
@@ -116,6 +118,7 @@ def train(
             if progress is not None:
                 progress(number, batch, batches, loss, accuracy)
 
+        network.even_currents = number <= how.even_epochs
         loss, accuracy = one_epoch(run, how, train_set, session, report)
         if number == passes and isinstance(network, QuantisedNetwork):
             network.settle()

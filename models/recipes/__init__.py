@@ -33,7 +33,7 @@ _SHARE = (lambda x: 0 <= x < 1, "a number from 0 to below 1")
 NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "epochs": _whole(1), "batch_size": _whole(1), "learning_rate": _POSITIVE, "momentum": _SHARE,
     "weight_decay": _NOT_NEGATIVE, "warm_up": (lambda x: 0 < x < 1, "a number between 0 and 1"),
-    "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "shift_pixels": _whole(0),
+    "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "even_epochs": _whole(0), "shift_pixels": _whole(0),
     "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE, "elastic_pixels": _NOT_NEGATIVE, "cutout_pixels": _whole(0),
 }  # fmt: skip
 """What each number of a :class:`Training` must be, and how to say it."""
@@ -58,6 +58,8 @@ class Training:
         stored: "float32" or "float16": type of the checkpoint's weights. Reported accuracies are those of what is stored.
         start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
         bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
+        even_epochs: of a DSR network, how many of the epochs, from the first, train with even currents (see
+            :mod:`snncc.models.representation`).
         flip: half of the images are mirrored left to right.
         shift_pixels: images move by up to this many pixels each way.
         rotation_degrees: images turn by up to this angle each way.
@@ -84,6 +86,7 @@ class Training:
     stored: str = "float32"
     start: str = ""
     bits: int = 0
+    even_epochs: int = 0
     flip: bool = False
     shift_pixels: int = 0
     rotation_degrees: float = 0.0

@@ -175,6 +175,30 @@ def test_training_is_that_of_the_network_of_maps(kind: str) -> None:
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-7, atol=1e-9, msg=name)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_even_currents_are_those_of_an_ann_with_levels(kind: str) -> None:
+    """Every layer as a layer of PyTorch, and neurons as what T equal currents make of them."""
+    torch.manual_seed(5)
+    network = small(kind, "membrane").train()
+    x, steps = pixels(network), network.time_steps
+    found = representation_scores(network, x, even=True)
+    found.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.get_submodule("conv1").parameters())
+    assert not torch.allclose(found, representation_scores(network, x))
+    values = {"input": x.double() / 255}
+    for name, sources in network.inputs.items():
+        module = network.get_submodule(name)
+        r = sum(values[s] for s in sources)
+        if isinstance(module, RepresentationNeuron):
+            with torch.no_grad():
+                spikes = module(r[None], steps) * module.dynamics.spike_value
+            r = torch.tensordot(torch.tensor(module.weights(steps), dtype=torch.float64), spikes, 1)
+        elif name != network.last:
+            r = module(r)
+        values[name] = r
+    torch.testing.assert_close(found, steps * values[network.last])
+
+
 def test_batch_norm_keeps_running_statistics_of_representations() -> None:
     torch.manual_seed(3)
     network = small("if").train()
