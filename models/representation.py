@@ -20,9 +20,9 @@ by w_t, not evenly, and that of a spiking readout is not weighted a second time 
 Batch norm normalises representations: mean and variance are those of r over the batch, one affine map for all
 steps of it, as after training.
 
-**Even currents.** The same network with every neuron given its mean current at each step is an ANN whose activations have
-T + 1 levels: no layer but the neurons runs T times, so an epoch is 2-3 times as fast. Training may begin with it
-(``even_epochs``; ours, not the paper's); the epochs of spikes that follow teach the network the order in which spikes come.
+**Even currents.** Where every neuron gets its mean current at each step, the network is an ANN whose activations have T + 1
+levels (:meth:`RepresentationNeuron.evenly`), and nothing runs T times. Training may begin with it (``even_epochs``; ours, not
+the paper's); the epochs of spikes that follow teach the network the order in which spikes come.
 """
 
 from __future__ import annotations
@@ -132,6 +132,17 @@ class RepresentationNeuron(SpikingNeuron):
             leaving.append((fired * value).to(dtype or current.dtype))
         return joined(leaving), mean * value
 
+    def evenly(self, mean: Tensor, time_steps: int) -> Tensor:
+        """The representation (N, …), one of T + 1 levels, of what leaves the neurons where ``mean`` (N, …) arrives at each step;
+        exact for IF, whose count of spikes is ⌊T·mean/V + 1 − α⌋ between 0 and T."""
+        with torch.no_grad():
+            level = self.bounded()
+            top = level / self.delta_t
+            count = torch.floor(mean * (time_steps / (self.tau * top)) + (1 - self.alpha)).clamp(0, time_steps)
+            leaving = count * (top / time_steps)
+        made: Tensor = _Map.apply(mean, self.level, leaving, *self.slopes)
+        return made
+
     def bounded(self) -> Tensor:
         """V, at or above ``least``; the parameter itself is brought back there."""
         with torch.no_grad():
@@ -237,9 +248,11 @@ def representation_scores(network: SpikingNetwork, x: Tensor, even: bool = False
         if name == network.last:
             gain = sum(decay**k for k in range(steps)) * _number(readout.dynamics.input_gain)
             return gain * mean.to(network.dtype)
-        values[name], means[name] = _layer(module, value, mean, steps, stored)
-        if even:
+        if even and isinstance(module, RepresentationNeuron):
+            means[name] = module.evenly(mean.to(module.level.dtype), steps)
             values[name] = means[name].detach()[None]
+        else:
+            values[name], means[name] = _layer(module, value, mean, steps, stored)
     raise AssertionError("a network ends in its last layer")
 
 

@@ -17,7 +17,6 @@ from snncc.program.reference import IntegerRecording, check_inputs, join, predic
 from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
-from snncc.targets.fixed_sim.neurons import update
 from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram, PreparedProjection, prepare
 from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths_of
 
@@ -111,6 +110,7 @@ class _Live:
     """State of one population during a batch, kernel layout, samples one after the other.
 
     Attributes:
+        u, v: (size,); a few samples' of a population that nobody asks for its state after the block.
         injected: (size,) what static input brings at every step so far, or None.
         emitted: (past + steps of a block, size) spikes; the first ``past`` rows are of the steps before the block.
         counts: (2, T) neurons that fired, and that were active.
@@ -147,16 +147,31 @@ class _Batch:
         self.answers: list[Array] = []
 
     def _begin(self, p: PreparedPopulation) -> _Live:
-        size, steps = self.samples * p.population.size, self.program.time_steps
-        emitted = np.empty((p.past + self.steps, size), p.spike)
+        steps = self.program.time_steps
+        emitted = np.empty((p.past + self.steps, self.samples * p.population.size), p.spike)
         emitted[: p.past] = 0
-        v = np.zeros((self.samples, p.population.size), p.state)
+        return _Live(
+            *self._state(p, self._part(p, steps) if self._passing(p) else self.samples), None, emitted,
+            np.zeros((2, steps), np.int64), {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
+        )  # fmt: skip
+
+    def _state(self, p: PreparedPopulation, samples: int) -> tuple[Array, Array]:
+        """Currents and membranes before the first step."""
+        v = np.zeros((samples, p.population.size), p.state)
         if p.v_init.any():
             v[:] = p.v_init
-        return _Live(
-            np.zeros(size, p.state), v.reshape(-1), None, emitted, np.zeros((2, steps), np.int64),
-            {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
-        )  # fmt: skip
+        return np.zeros(v.size, p.state), v.reshape(-1)
+
+    def _passing(self, p: PreparedPopulation) -> bool:
+        """Whether all steps of a sample are done at once, and its state is forgotten then."""
+        one_block = self.steps == self.program.time_steps and not self.prepared.pauses
+        seen = p.population.name == self.readout.population or (self.options.record and self.options.membranes)
+        return one_block and not p.stepwise and not seen
+
+    def _part(self, p: PreparedPopulation, steps: int) -> int:
+        """Samples that are taken at once."""
+        largest = max([p.population.size, *(q.sizes[1] for q in p.projections)])
+        return min(self.samples, max(1, PART_BYTES // (4 * steps * largest)))
 
     def run(self) -> IntegerRecording:
         """All steps, block by block."""
@@ -184,8 +199,7 @@ class _Batch:
         )
         row = p.past - 1 - block
         if not watched and not (self.options.record and self.options.membranes):
-            rows = (stop - start) * max([p.population.size, *(q.sizes[1] for q in p.projections)])
-            size = max(1, PART_BYTES // (4 * rows))
+            size = self._part(p, stop - start)
             for first in range(0, self.samples, size):
                 part = first, min(first + size, self.samples)
                 current = self._current(p, live, block, start, stop, part)
@@ -206,10 +220,13 @@ class _Batch:
         self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int, part: tuple[int, int]
     ) -> None:
         steps, first, last = len(spikes) - 1, part[0] * p.population.size, part[1] * p.population.size
-        update(
-            current, live.u[first:last], live.v[first:last], spikes, p.constants, p.population.guard_bits,
-            p.population.levels, p.flags, p.reset, *self.prepared.rules, live.counts[:, t : t + steps], first,
-        )  # fmt: skip
+        if self._passing(p):
+            u, v = live.u[: last - first], live.v[: last - first]
+            u[:] = 0
+            v.reshape(part[1] - part[0], -1)[:] = p.v_init
+        else:
+            u, v = live.u[first:last], live.v[first:last]
+        p.step(current, u, v, spikes, live.counts[:, t : t + steps], first)
 
     def _inject(self, p: PreparedPopulation, live: _Live, start: int) -> None:
         """What static input brings from this step on, computed once."""
@@ -302,7 +319,7 @@ class _Batch:
             scores,
             predict(scores, self.readout.ties),
             {
-                n: StepCounts(np.full(program.time_steps, s.v.size), s.counts[1], s.counts[0], s.operations)
+                n: StepCounts(np.full(program.time_steps, s.emitted.shape[1]), s.counts[1], s.counts[0], s.operations)
                 for n, s in live.items()
             },
             self.samples,

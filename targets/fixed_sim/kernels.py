@@ -132,11 +132,11 @@ def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: 
 @compiled()
 def used_synapses(spikes, fan_out):  # type: ignore[no-untyped-def]
     """The synaptic operations of ``spikes`` (rows, size), where no kernel counted them."""
-    operations = 0
+    operations, whole = 0, fan_out.dtype.type  # which holds the sum of all of them
     for n in range(spikes.shape[0]):
-        row, total = spikes[n], 0
+        row, total = spikes[n], whole(0)
         for i in range(row.size):
-            total += fan_out[i] if row[i] != 0 else 0
+            total = whole(total + (fan_out[i] if row[i] != 0 else whole(0)))
         operations += total
     return operations
 

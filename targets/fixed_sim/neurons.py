@@ -7,6 +7,10 @@ int64; in int32 nothing may leave 31 bits on the way (:func:`snncc.targets.fixed
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from snncc.targets.fixed_sim.compiled import compiled
@@ -36,21 +40,16 @@ FEW_LEVELS = 16
 
 @compiled()
 def decay(x, factor, rounding):  # type: ignore[no-untyped-def]
-    """x · factor / 4096 in place, in two parts, so that the product needs no more bits than x."""
+    """x · factor / 4096 in place; |x| is below 2^51, so the product fits 64 bits."""
     whole = x.dtype.type
-    half = whole(2048) if rounding == NEAREST else whole(0)
+    half = np.int64(2048) if rounding == NEAREST else np.int64(0)
     if rounding == TOWARD_ZERO:
         for j in range(x.size):
-            size = whole(abs(x[j]))
-            high = whole(whole(size >> whole(12)) * factor[j])
-            low = whole(whole(size & whole(4095)) * factor[j]) >> whole(12)
-            size = whole(high + whole(low))
+            size = whole((np.int64(abs(x[j])) * np.int64(factor[j])) >> 12)
             x[j] = size if x[j] >= 0 else -size
     else:
         for j in range(x.size):
-            high = whole(whole(x[j] >> whole(12)) * factor[j])
-            low = whole(whole(whole(x[j] & whole(4095)) * factor[j]) + half)
-            x[j] = whole(high + whole(low >> whole(12)))
+            x[j] = whole((np.int64(x[j]) * np.int64(factor[j]) + half) >> 12)
 
 
 @compiled()
@@ -109,64 +108,22 @@ def reset_by(x, count, amount, value, rule):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def one_level(  # type: ignore[no-untyped-def]
-    arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
-):
-    """A step of the commonest neurons in one loop: no current of their own, an immediate reset, one level, no clamp, no overflow
-    rule, rounding to nearest. The same lines as in :func:`update`. Returns the neurons that fired and that were active."""
+def count_active(arriving, x, u, bias, current_bias):  # type: ignore[no-untyped-def]
+    """Neurons that something arrives at, or that hold something, before a step."""
     whole = x.dtype.type
-    fired = whole(0)
     active = whole(0)
     for j in range(x.size):
-        i = whole(arriving[j])
-        y = x[j]
-        active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
-        w = whole(whole(i * one) + current_bias[j])
-        if leaks:
-            low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
-            y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
-        y = whole(y + whole(w + bias[j]))
-        n = whole(y >= threshold[j])
-        if reset == SUBTRACT:
-            y = whole(y - whole(n * amount[j]))
-        elif reset == TO_VALUE:
-            y = value[j] if n != 0 else y
-        fired += n
-        x[j] = y
-        old_u[j] = w
-        leaving[j] = n
-    return fired, active
+        active += whole((whole(arriving[j]) | x[j] | u[j] | bias[j] | current_bias[j]) != 0)
+    return active
 
 
 @compiled()
-def four_levels(  # type: ignore[no-untyped-def]
-    arriving, x, old_u, leaving, one, bias, current_bias, decay_v, threshold, spacing, amount, value, leaks, reset
-):
-    """As :func:`one_level` for four levels."""
-    whole = x.dtype.type
-    fired = whole(0)
-    active = whole(0)
-    for j in range(x.size):
-        i = whole(arriving[j])
-        y = x[j]
-        active += whole((i | y | old_u[j] | bias[j] | current_bias[j]) != 0)
-        w = whole(whole(i * one) + current_bias[j])
-        if leaks:
-            low = whole(whole(whole(y & whole(4095)) * decay_v[j]) + whole(2048))
-            y = whole(whole(whole(y >> whole(12)) * decay_v[j]) + whole(low >> whole(12)))
-        y = whole(y + whole(w + bias[j]))
-        n = whole(whole(y >= threshold[j]) + whole(y >= whole(threshold[j] + spacing[j])))
-        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(2) * spacing[j]))))
-        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(3) * spacing[j]))))
-        if reset == SUBTRACT:
-            y = whole(y - whole(n * amount[j]))
-        elif reset == TO_VALUE:
-            y = value[j] if n != 0 else y
-        fired += whole(n != 0)
-        x[j] = y
-        old_u[j] = w
-        leaving[j] = n
-    return fired, active
+def count_fired(leaving):  # type: ignore[no-untyped-def]
+    """Neurons that fired, of spikes."""
+    fired = np.int32(0)
+    for j in range(leaving.size):
+        fired += np.int32(leaving[j] != 0)
+    return fired
 
 
 @compiled()
@@ -196,17 +153,9 @@ def update(  # type: ignore[no-untyped-def]
     whole = v.dtype.type
     steps = spikes.shape[0] - 1
     period = constants.shape[1]
-    one = whole(1 << guard_bits)
+    guard = whole(guard_bits)
     limit = whole(limit)
     fires, leaks = flags & FIRES != 0, flags & LEAKS != 0
-    choices = flags & ~LEAKS
-    plain = (
-        choices == FIRES
-        and levels in (1, 4)
-        and rounding == NEAREST
-        and overflow_u == UNBOUNDED
-        and overflow_v == UNBOUNDED
-    )
     new_u, count = np.empty(period, v.dtype), np.zeros(period, v.dtype)
     owed, spare = np.empty(period, v.dtype), np.empty(period, v.dtype)
     for start in range(0, v.size, period):
@@ -216,25 +165,14 @@ def update(  # type: ignore[no-untyped-def]
         amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
         decay_v, decay_u = constants[DECAY_V, :m], constants[DECAY_U, :m]
         bias, current_bias, v_min = constants[BIAS, :m], constants[CURRENT_BIAS, :m], constants[V_MIN, :m]
-        fixed = (bias, current_bias, decay_v, threshold, spacing, amount, value)
+        awake = bool(((bias | current_bias) != 0).all())
         for t in range(steps):
             arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
             place = first + start
             before, leaving = spikes[t, place : place + m], spikes[t + 1, place : place + m]
-            if plain:
-                if levels == 1:
-                    some = one_level(arriving, x, old_u, leaving, one, *fixed, leaks, reset)
-                else:
-                    some = four_levels(arriving, x, old_u, leaving, one, *fixed, leaks, reset)
-                counts[0, t] += some[0]
-                counts[1, t] += some[1]
-                continue
-            active = whole(0)
+            counts[1, t] += m if awake else count_active(arriving, x, old_u, bias, current_bias)
             for j in range(m):
-                i = whole(arriving[j])
-                active += whole((i | x[j] | old_u[j] | bias[j] | current_bias[j]) != 0)
-                w[j] = whole(whole(i * one) + current_bias[j])
-            counts[1, t] += active
+                w[j] = whole(whole(whole(arriving[j]) << guard) + current_bias[j])
             if flags & HAS_CURRENT:
                 due[:] = old_u
                 decay(due, decay_u, rounding)
@@ -277,9 +215,73 @@ def update(  # type: ignore[no-untyped-def]
                 else:
                     for j in range(m):
                         w[j] = w[j] if n[j] == 0 else whole(0)
-            fired = whole(0)
             for j in range(m):
                 old_u[j] = w[j]
                 leaving[j] = n[j]
-                fired += whole(n[j] != 0)
-            counts[0, t] += fired
+            counts[0, t] += count_fired(leaving)
+
+
+@cache
+def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
+    """:func:`update` for the commonest neurons, with its choices as constants of the compilation: no current of their own, a
+    reset in the same step, few levels, no clamp, no overflow rule, rounding to nearest. ``awake``: biases keep all of them active.
+
+    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts`` and ``first`` of :func:`update`. A sum in
+    the loop of a step, such as a count of spikes, would halve its speed.
+    """
+
+    @compiled()
+    def steps_of(current, u, v, spikes, constants, guard_bits, counts, first):  # type: ignore[no-untyped-def]
+        whole = v.dtype.type
+        guard, period = whole(guard_bits), constants.shape[1]
+        for start in range(0, v.size, period):
+            m, place = min(period, v.size - start), first + start
+            x, old_u = v[start : start + m], u[start : start + m]
+            threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
+            amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
+            decay_v, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]
+            for t in range(spikes.shape[0] - 1):
+                arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
+                leaving = spikes[t + 1, place : place + m]
+                counts[1, t] += m if awake else count_active(arriving, x, old_u, bias, current_bias)
+                for j in range(m):
+                    w = whole(whole(whole(arriving[j]) << guard) + current_bias[j])
+                    y = x[j]
+                    if leaks:
+                        y = whole((np.int64(y) * np.int64(decay_v[j]) + 2048) >> 12)
+                    y = whole(y + whole(w + bias[j]))
+                    n = whole(y >= threshold[j])
+                    for level in range(1, levels):
+                        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
+                    if reset == TO_VALUE:
+                        y = value[j] if n != 0 else y
+                    elif reset == SUBTRACT and levels > 1:
+                        y = whole(y - whole(n * amount[j]))
+                    elif reset == SUBTRACT:
+                        y = whole(y - (amount[j] if n != 0 else whole(0)))
+                    x[j] = y
+                    old_u[j] = w
+                    leaving[j] = n
+                counts[0, t] += count_fired(leaving)
+
+    return steps_of
+
+
+def stepper(
+    constants: np.ndarray, guard_bits: int, levels: int, flags: int, reset: int, rules: tuple[int, int, int, int]
+) -> Callable[..., None]:
+    """The fastest kernel for a population, as a function of ``current``, ``u``, ``v``, ``spikes``, ``counts`` and ``first`` of
+    :func:`update`; ``rules`` are rounding, overflow of the current, of the membrane, and their limit."""
+    if flags & ~LEAKS == FIRES and levels <= FEW_LEVELS and rules[:3] == (NEAREST, UNBOUNDED, UNBOUNDED):
+        awake = bool(((constants[BIAS] | constants[CURRENT_BIAS]) != 0).all())
+        fast = immediate(levels, flags & LEAKS != 0, reset, awake)
+
+        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int) -> None:
+            fast(current, u, v, spikes, constants, guard_bits, counts, first)
+
+    else:
+
+        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int) -> None:
+            update(current, u, v, spikes, constants, guard_bits, levels, flags, reset, *rules, counts, first)
+
+    return step

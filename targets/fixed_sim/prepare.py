@@ -3,6 +3,7 @@ bounds prove wide enough."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,8 +19,8 @@ from snncc.targets.fixed_sim.layout import kernel_index, to_kernel
 Array = np.ndarray
 Shape3 = tuple[int, int, int]
 MAX_STATE_BITS = 51
-STRETCH = 4096
-"""Neurons that an update takes at once, at least, where constants repeat: a stretch costs some 400 ns however short it is."""
+STRETCH = 1024
+"""Neurons that an update takes at once where constants repeat; they and their constants stay in the first-level cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,19 +120,19 @@ class PreparedPopulation:
         state: type of its membranes and currents.
         total: type of what arrives where several projections, or a shifted one, bring it.
         spike: type of its spikes.
-        constants: (9, period), ``state``.
+        step: advances its neurons (see :func:`neurons.stepper`).
         past: steps of its spikes that are still needed after a step.
+        stepwise: whether it hears later populations, or itself, so that it must run step by step.
     """
 
     population: Population
     state: Any
     total: Any
     spike: Any
-    constants: Array
+    step: Callable[..., None]
     v_init: Array
-    flags: int
-    reset: int
     past: int
+    stepwise: bool
     projections: tuple[PreparedProjection, ...]
 
 
@@ -142,7 +143,6 @@ class PreparedProgram:
     Attributes:
         spans: populations in order, and whether they hear each other's earlier steps, or their own, so that the span must run
             step by step.
-        rules: rounding, overflow of the current, overflow of the membrane, limit.
         past: steps of the source's values that are still needed after a step.
         pauses: steps before which static input begins to arrive late.
     """
@@ -150,7 +150,6 @@ class PreparedProgram:
     program: Program
     populations: tuple[PreparedPopulation, ...]
     spans: tuple[tuple[range, bool], ...]
-    rules: tuple[int, int, int, int]
     frame: Any
     past: int
     pauses: tuple[int, ...]
@@ -169,14 +168,19 @@ def prepare(program: Program) -> PreparedProgram:
     bounds = prove_bounds(program).populations
     source = program.source
     ranges = {source.name: (source.low, source.high)} | {name: b.spikes for name, b in bounds.items()}
-    populations = tuple(_population(program, p, bounds[p.name], ranges) for p in program.populations)
     a = program.arithmetic
     overflows = {"error": neurons.UNBOUNDED, "saturate": neurons.SATURATE, "wrap": neurons.WRAP}
     rounding = {"nearest": neurons.NEAREST, "floor": neurons.FLOOR, "toward_zero": neurons.TOWARD_ZERO}[a.rounding]
     rules = rounding, overflows[a.current_overflow], overflows[a.membrane_overflow], 1 << (a.state_bits - 1)
+    spans = _spans(program)
+    stepwise = [steps for indices, steps in spans for _ in indices]
+    populations = tuple(
+        _population(program, p, bounds[p.name], ranges, rules, steps)
+        for p, steps in zip(program.populations, stepwise, strict=True)
+    )
     late = {p.delay for p in program.projections if p.delay and program.is_static(p)}
     return PreparedProgram(
-        program, populations, _spans(program), rules, spike_type(ranges[source.name]), _past(program, source.name),
+        program, populations, spans, spike_type(ranges[source.name]), _past(program, source.name),
         tuple(sorted(late)),
     )  # fmt: skip
 
@@ -193,7 +197,8 @@ def state_type(arithmetic_limit: int, p: Population, proof: PopulationBounds) ->
 
 
 def _population(
-    program: Program, p: Population, proof: PopulationBounds, ranges: dict[str, tuple[int, int]]
+    program: Program, p: Population, proof: PopulationBounds, ranges: dict[str, tuple[int, int]],
+    rules: tuple[int, int, int, int], stepwise: bool,
 ) -> PreparedPopulation:
     if max(proof.state_bits, proof.accumulator_bits) > MAX_STATE_BITS:
         raise UnsupportedError(
@@ -220,26 +225,28 @@ def _population(
         neurons.SIGNED: p.signed,
         neurons.LEAKS: bool((p.decay_v != DECAY_ONE).any()),
     }
+    step = neurons.stepper(
+        _repeating(rows, p.shape, state), p.guard_bits, p.levels, sum(bit for bit, on in flags.items() if on),
+        {"none": neurons.NONE, "subtract": neurons.SUBTRACT, "to_value": neurons.TO_VALUE}[p.reset], rules,
+    )  # fmt: skip
     projections = tuple(_projection(program, q, ranges[q.source]) for q in program.incoming(p.name))
     return PreparedPopulation(
         p, state, narrowest(sum(q.largest for q in projections), np.int32), spike_type(ranges[p.name]),
-        _repeating(rows, p.shape, state), to_kernel(np.broadcast_to(p.v_init, (1, *p.shape)), p.shape)[0].astype(state),
-        sum(bit for bit, on in flags.items() if on),
-        {"none": neurons.NONE, "subtract": neurons.SUBTRACT, "to_value": neurons.TO_VALUE}[p.reset],
-        max(1, _past(program, p.name)), projections,
+        step, to_kernel(np.broadcast_to(p.v_init, (1, *p.shape)), p.shape)[0].astype(state),
+        max(1, _past(program, p.name)), stepwise, projections,
     )  # fmt: skip
 
 
 def _repeating(rows: list[Array], shape: tuple[int, ...], state: Any) -> Array:
-    """Constants (9, period) in kernel layout: a period of all neurons, or of whole channels where each has one value."""
-    size = int(np.prod(shape))
+    """Constants (9, period) in kernel layout: whole samples, or whole channels where each has one value."""
     by_channel = len(shape) == 3 and all(row.size == 1 or row.shape == (shape[0], 1, 1) for row in rows)
-    period = shape[0] if by_channel else 1 if all(row.size == 1 for row in rows) else size
-    if period < size:
-        one = [np.broadcast_to(row.reshape(-1), period) for row in rows]
-        return np.ascontiguousarray(np.tile(np.stack(one), -(-STRETCH // period)).astype(state))
-    full = [to_kernel(np.broadcast_to(row, (1, *shape)), shape)[0] for row in rows]
-    return np.ascontiguousarray(np.stack(full).astype(state))
+    if all(row.size == 1 for row in rows):
+        one = [row.reshape(1) for row in rows]
+    elif by_channel:
+        one = [np.broadcast_to(row.reshape(-1), shape[0]) for row in rows]
+    else:
+        one = [to_kernel(np.broadcast_to(row, (1, *shape)), shape)[0] for row in rows]
+    return np.ascontiguousarray(np.tile(np.stack(one), max(1, STRETCH // one[0].size)).astype(state))
 
 
 def _projection(program: Program, q: Projection, spikes: tuple[int, int]) -> PreparedProjection:

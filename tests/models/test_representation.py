@@ -175,11 +175,10 @@ def test_training_is_that_of_the_network_of_maps(kind: str) -> None:
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-7, atol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_even_currents_are_those_of_an_ann_with_levels(kind: str) -> None:
-    """Every layer as a layer of PyTorch, and neurons as what T equal currents make of them."""
+def test_even_currents_are_those_of_an_ann_with_levels() -> None:
+    """Every layer as a layer of PyTorch, and IF neurons as what T equal currents make of them."""
     torch.manual_seed(5)
-    network = small(kind, "membrane").train()
+    network = small("if", "membrane").train()
     x, steps = pixels(network), network.time_steps
     found = representation_scores(network, x, even=True)
     found.square().sum().backward()
@@ -191,12 +190,21 @@ def test_even_currents_are_those_of_an_ann_with_levels(kind: str) -> None:
         r = sum(values[s] for s in sources)
         if isinstance(module, RepresentationNeuron):
             with torch.no_grad():
-                spikes = module(r[None], steps) * module.dynamics.spike_value
-            r = torch.tensordot(torch.tensor(module.weights(steps), dtype=torch.float64), spikes, 1)
+                r = module(r[None], steps).mean(0) * module.dynamics.spike_value
         elif name != network.last:
             r = module(r)
         values[name] = r
     torch.testing.assert_close(found, steps * values[network.last])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_even_currents_give_levels_from_0_to_all_steps(kind: str) -> None:
+    neuron, steps = neuron_of(KINDS[kind]), 5
+    top = neuron.dynamics.spike_value
+    found = neuron.evenly(torch.linspace(-0.5, 1.5, 4001, dtype=torch.float64) * top * neuron.tau, steps)
+    torch.testing.assert_close(found.unique(), torch.arange(steps + 1, dtype=torch.float64) / steps * top)
+    middle = neuron.evenly(torch.tensor([0.09, 0.11, 0.89, 0.91], dtype=torch.float64) * top * neuron.tau, steps)
+    torch.testing.assert_close(middle, torch.tensor([0, 0.2, 0.8, 1], dtype=torch.float64) * top)
 
 
 def test_batch_norm_keeps_running_statistics_of_representations() -> None:
