@@ -44,6 +44,7 @@ def convolutional(
     dropout: float = 0.0,
     surrogate: Mapping[str, Any] | None = None,
     batch_norm: bool = True,
+    biases: bool = True,
     entry: Mapping[str, Any] | None = None,
 ) -> Description:
     """A feed-forward spiking network from the papers' short notation, such as ``15C5-P2-40C5-P2-300-10``.
@@ -52,12 +53,12 @@ def convolutional(
     norm and neuron, which leaves a quarter of the neurons; ``6*15C5``: six of them; ``P2``: 2×2 average pooling of the
     spikes; ``300``: dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron
     that sums its input and never fires, whose membrane after the last step is the answer. Without ``batch_norm`` every
-    layer has a bias in its place. ``neuron`` may instead be an activation ("kind": "clip", "bound": 4.0): see
+    layer has a bias in its place, unless ``biases`` is off. ``neuron`` may instead be an activation ("kind": "clip", "bound": 4.0): see
     :mod:`snncc.models.activations`. ``entry`` says in what the "input" differs from static 8-bit pixels in 0..1.
     """
     parts = layers.split("-")
     pixels = {"shape": list(input_shape), "encoding": "static", "scale": PIXEL_SCALE, "low": 0, "high": 255}
-    made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout, batch_norm)
+    made = _Builder(dict(neuron), dict(surrogate or {}), tuple(input_shape), padding, dropout, batch_norm, biases)
     for position, part in enumerate(parts, start=1):
         match = _PART.fullmatch(part)
         if match is None:
@@ -84,10 +85,11 @@ class _Builder:
     """Collects layers and keeps track of the shape (C, H, W) or (N,)."""
 
     def __init__(
-        self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float, batch_norm: bool
+        self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float, batch_norm: bool,
+        biases: bool,
     ) -> None:
         self.neuron_fields, self.surrogate, self.padding, self.dropout = neuron, surrogate, padding, dropout
-        self.batch_norm = batch_norm
+        self.batch_norm, self.bias = batch_norm, biases and not batch_norm
         self.shape = shape
         self.layers: list[Layer] = []
 
@@ -98,7 +100,7 @@ class _Builder:
         before, height, width = self.shape
         self.add(
             "conv", "conv2d", in_channels=before, out_channels=channels, kernel=[kernel, kernel], stride=[1, 1],
-            padding=[self.padding, self.padding], dilation=[1, 1], groups=1, bias=not self.batch_norm,
+            padding=[self.padding, self.padding], dilation=[1, 1], groups=1, bias=self.bias,
         )  # fmt: skip
         grown = 2 * self.padding - kernel + 1
         self.shape = (channels, height + grown, width + grown)
@@ -115,7 +117,7 @@ class _Builder:
         self.flatten()
         if self.dropout:
             self.add("drop", "dropout", probability=self.dropout)
-        self.add("fc", "dense", in_features=self.shape[0], out_features=features, bias=not self.batch_norm)
+        self.add("fc", "dense", in_features=self.shape[0], out_features=features, bias=self.bias)
         self.shape = (features,)
         self.fire()
 

@@ -28,7 +28,7 @@ class Surrogate:
     """The derivative used for a spike.
 
     Attributes:
-        kind: "rectangle" (flat), "triangle", or "sigmoid" (the derivative of a sigmoid of slope 4).
+        kind: "rectangle" (flat; its lower end does not count: a membrane of 0 that is just there learns nothing), "triangle", or "sigmoid" (the derivative of a sigmoid of slope 4).
         width: of the bump, in level spacings; its area stays 1.
         through_reset: whether the derivative also runs through the reset; off, the reset counts as a constant.
     """
@@ -68,8 +68,8 @@ def count_derivative(surrogate: Surrogate, x: Tensor, levels: int) -> Tensor:
 
 
 def _inside(x: Tensor) -> Tensor:
-    """1 where 0 ≤ x < 1, else 0; without booleans, which compiled CPU code stores at a twentieth of the speed of numbers."""
-    return 1 - torch.floor(x).abs().clamp_max(1)
+    """1 where 0 < x ≤ 1, else 0; without booleans, which compiled CPU code stores at a twentieth of the speed of numbers."""
+    return 1 - (torch.ceil(x) - 1).abs().clamp_max(1)
 
 
 class _SpikeCount(torch.autograd.Function):

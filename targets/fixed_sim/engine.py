@@ -23,8 +23,8 @@ from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths
 Array = np.ndarray
 BLOCK_BYTES = 32 << 20
 """Currents of the largest layer in a block, if they were all there at once."""
-PART_BYTES = 1 << 20
-"""Currents of the samples that a layer takes at once: they are made and used within a processor's inner caches."""
+PART_BYTES = 4 << 20
+"""Currents of the samples that a layer takes at once: they are made and used within the caches."""
 BLOCK_STEPS = 16
 SMALL_WORK, LARGE_WORK = 1e8, 2e10
 """Multiplications up to which a run is over before costs are measured, and above which importing PyTorch, a second or two,
@@ -110,7 +110,7 @@ class _Live:
     """State of one population during a batch, kernel layout, samples one after the other.
 
     Attributes:
-        u, v: (size,); a few samples' of a population that nobody asks for its state after the block.
+        u, v: (size,), or room for a period of neurons of a population whose states nobody asks for.
         injected: (size,) what static input brings at every step so far, or None.
         emitted: (past + steps of a block, size) spikes; the first ``past`` rows are of the steps before the block.
         counts: (2, T) neurons that fired, and that were active.
@@ -150,17 +150,13 @@ class _Batch:
         steps = self.program.time_steps
         emitted = np.empty((p.past + self.steps, self.samples * p.population.size), p.spike)
         emitted[: p.past] = 0
+        room = (p.period,) if self._passing(p) else (self.samples, p.population.size)
+        u, v = np.zeros(room, p.state), np.empty(room, p.state)
+        v[:] = 0 if self._passing(p) else p.v_init
         return _Live(
-            *self._state(p, self._part(p, steps) if self._passing(p) else self.samples), None, emitted,
-            np.zeros((2, steps), np.int64), {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
+            u.reshape(-1), v.reshape(-1), None, emitted, np.zeros((2, steps), np.int64),
+            {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
         )  # fmt: skip
-
-    def _state(self, p: PreparedPopulation, samples: int) -> tuple[Array, Array]:
-        """Currents and membranes before the first step."""
-        v = np.zeros((samples, p.population.size), p.state)
-        if p.v_init.any():
-            v[:] = p.v_init
-        return np.zeros(v.size, p.state), v.reshape(-1)
 
     def _passing(self, p: PreparedPopulation) -> bool:
         """Whether all steps of a sample are done at once, and its state is forgotten then."""
@@ -220,13 +216,9 @@ class _Batch:
         self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int, part: tuple[int, int]
     ) -> None:
         steps, first, last = len(spikes) - 1, part[0] * p.population.size, part[1] * p.population.size
-        if self._passing(p):
-            u, v = live.u[: last - first], live.v[: last - first]
-            u[:] = 0
-            v.reshape(part[1] - part[0], -1)[:] = p.v_init
-        else:
-            u, v = live.u[first:last], live.v[first:last]
-        p.step(current, u, v, spikes, live.counts[:, t : t + steps], first)
+        passing = self._passing(p)
+        u, v = (live.u, live.v) if passing else (live.u[first:last], live.v[first:last])
+        p.step(current, u, v, spikes, live.counts[:, t : t + steps], first, passing)
 
     def _inject(self, p: PreparedPopulation, live: _Live, start: int) -> None:
         """What static input brings from this step on, computed once."""

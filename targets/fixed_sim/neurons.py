@@ -32,7 +32,7 @@ NONE, SUBTRACT, TO_VALUE = 0, 1, 2
 NEAREST, FLOOR, TOWARD_ZERO = 0, 1, 2
 UNBOUNDED, SATURATE, WRAP = 0, 1, 2
 # Rows of `constants`; the threshold is one that counts when reached.
-THRESHOLD, SPACING, RESET_AMOUNT, RESET_VALUE, DECAY_V, DECAY_U, BIAS, CURRENT_BIAS, V_MIN = range(9)
+THRESHOLD, SPACING, RESET_AMOUNT, RESET_VALUE, DECAY_V, DECAY_U, BIAS, CURRENT_BIAS, V_MIN, V_INIT = range(10)
 
 FEW_LEVELS = 16
 """Up to which the spikes of a step are counted level by level, which vectorises; beyond, by a division."""
@@ -143,12 +143,14 @@ def update(  # type: ignore[no-untyped-def]
     limit,
     counts,
     first,
+    fresh,
 ):
-    """``spikes.shape[0] - 1`` steps of ``v.size`` neurons in place.
+    """``spikes.shape[0] - 1`` steps of neurons in place.
 
     ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, …): row 0 those of the step
-    before; the neurons are those from column ``first`` on. ``constants`` (9, period), which repeat over the neurons. ``counts``
-    (2, steps) int64 grows by the neurons that fired and that were active.
+    before; the neurons are those from column ``first`` on. ``constants`` (10, period), which repeat over the neurons. ``counts``
+    (2, steps) int64 grows by the neurons that fired and that were active. ``u`` and ``v`` (size,) are their states; where ``fresh``,
+    they are room for one period of neurons, which start anew and whose states nobody asks for.
     """
     whole = v.dtype.type
     steps = spikes.shape[0] - 1
@@ -156,11 +158,15 @@ def update(  # type: ignore[no-untyped-def]
     guard = whole(guard_bits)
     limit = whole(limit)
     fires, leaks = flags & FIRES != 0, flags & LEAKS != 0
+    size = current.shape[1]
     new_u, count = np.empty(period, v.dtype), np.zeros(period, v.dtype)
     owed, spare = np.empty(period, v.dtype), np.empty(period, v.dtype)
-    for start in range(0, v.size, period):
-        m = min(period, v.size - start)
-        x, old_u, w, n, due = v[start : start + m], u[start : start + m], new_u[:m], count[:m], owed[:m]
+    for start in range(0, size, period):
+        m, at = min(period, size - start), 0 if fresh else start
+        x, old_u, w, n, due = v[at : at + m], u[at : at + m], new_u[:m], count[:m], owed[:m]
+        if fresh:
+            x[:] = constants[V_INIT, :m]
+            old_u[:] = 0
         threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
         amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
         decay_v, decay_u = constants[DECAY_V, :m], constants[DECAY_U, :m]
@@ -226,17 +232,20 @@ def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
     """:func:`update` for the commonest neurons, with its choices as constants of the compilation: no current of their own, a
     reset in the same step, few levels, no clamp, no overflow rule, rounding to nearest. ``awake``: biases keep all of them active.
 
-    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts`` and ``first`` of :func:`update`. A sum in
+    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts``, ``first`` and ``fresh`` of :func:`update`. A sum in
     the loop of a step, such as a count of spikes, would halve its speed.
     """
 
     @compiled()
-    def steps_of(current, u, v, spikes, constants, guard_bits, counts, first):  # type: ignore[no-untyped-def]
+    def steps_of(current, u, v, spikes, constants, guard_bits, counts, first, fresh):  # type: ignore[no-untyped-def]
         whole = v.dtype.type
-        guard, period = whole(guard_bits), constants.shape[1]
-        for start in range(0, v.size, period):
-            m, place = min(period, v.size - start), first + start
-            x, old_u = v[start : start + m], u[start : start + m]
+        guard, period, size = whole(guard_bits), constants.shape[1], current.shape[1]
+        for start in range(0, size, period):
+            m, place, at = min(period, size - start), first + start, 0 if fresh else start
+            x, old_u = v[at : at + m], u[at : at + m]
+            if fresh:
+                x[:] = constants[V_INIT, :m]
+                old_u[:] = 0
             threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
             amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
             decay_v, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]
@@ -270,18 +279,18 @@ def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
 def stepper(
     constants: np.ndarray, guard_bits: int, levels: int, flags: int, reset: int, rules: tuple[int, int, int, int]
 ) -> Callable[..., None]:
-    """The fastest kernel for a population, as a function of ``current``, ``u``, ``v``, ``spikes``, ``counts`` and ``first`` of
-    :func:`update`; ``rules`` are rounding, overflow of the current, of the membrane, and their limit."""
+    """The fastest kernel for a population, as a function of ``current``, ``u``, ``v``, ``spikes``, ``counts``, ``first`` and
+    ``fresh`` of :func:`update`; ``rules`` are rounding, overflow of the current, of the membrane, and their limit."""
     if flags & ~LEAKS == FIRES and levels <= FEW_LEVELS and rules[:3] == (NEAREST, UNBOUNDED, UNBOUNDED):
         awake = bool(((constants[BIAS] | constants[CURRENT_BIAS]) != 0).all())
         fast = immediate(levels, flags & LEAKS != 0, reset, awake)
 
-        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int) -> None:
-            fast(current, u, v, spikes, constants, guard_bits, counts, first)
+        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int, fresh: bool) -> None:
+            fast(current, u, v, spikes, constants, guard_bits, counts, first, fresh)
 
     else:
 
-        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int) -> None:
-            update(current, u, v, spikes, constants, guard_bits, levels, flags, reset, *rules, counts, first)
+        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int, fresh: bool) -> None:
+            update(current, u, v, spikes, constants, guard_bits, levels, flags, reset, *rules, counts, first, fresh)
 
     return step

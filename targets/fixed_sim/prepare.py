@@ -120,6 +120,7 @@ class PreparedPopulation:
         state: type of its membranes and currents.
         total: type of what arrives where several projections, or a shifted one, bring it.
         spike: type of its spikes.
+        period: of its constants, in neurons.
         step: advances its neurons (see :func:`neurons.stepper`).
         past: steps of its spikes that are still needed after a step.
         stepwise: whether it hears later populations, or itself, so that it must run step by step.
@@ -129,6 +130,7 @@ class PreparedPopulation:
     state: Any
     total: Any
     spike: Any
+    period: int
     step: Callable[..., None]
     v_init: Array
     past: int
@@ -210,7 +212,7 @@ def _population(
     rows = [
         p.threshold + (1 if p.compare == ">" else 0), spacing, p.reset_amount, p.reset_value, p.decay_v,
         np.asarray(0) if p.decay_u is None else p.decay_u, p.bias, p.current_bias,
-        np.asarray(0) if p.v_min is None else p.v_min,
+        np.asarray(0) if p.v_min is None else p.v_min, p.v_init,
     ]  # fmt: skip
     flags = {
         neurons.HAS_CURRENT: p.decay_u is not None,
@@ -225,20 +227,21 @@ def _population(
         neurons.SIGNED: p.signed,
         neurons.LEAKS: bool((p.decay_v != DECAY_ONE).any()),
     }
+    constants = _repeating(rows, p.shape, state)
     step = neurons.stepper(
-        _repeating(rows, p.shape, state), p.guard_bits, p.levels, sum(bit for bit, on in flags.items() if on),
+        constants, p.guard_bits, p.levels, sum(bit for bit, on in flags.items() if on),
         {"none": neurons.NONE, "subtract": neurons.SUBTRACT, "to_value": neurons.TO_VALUE}[p.reset], rules,
     )  # fmt: skip
     projections = tuple(_projection(program, q, ranges[q.source]) for q in program.incoming(p.name))
     return PreparedPopulation(
         p, state, narrowest(sum(q.largest for q in projections), np.int32), spike_type(ranges[p.name]),
-        step, to_kernel(np.broadcast_to(p.v_init, (1, *p.shape)), p.shape)[0].astype(state),
+        constants.shape[1], step, to_kernel(np.broadcast_to(p.v_init, (1, *p.shape)), p.shape)[0].astype(state),
         max(1, _past(program, p.name)), stepwise, projections,
     )  # fmt: skip
 
 
 def _repeating(rows: list[Array], shape: tuple[int, ...], state: Any) -> Array:
-    """Constants (9, period) in kernel layout: whole samples, or whole channels where each has one value."""
+    """Constants (10, period) in kernel layout: whole samples, or whole channels where each has one value."""
     by_channel = len(shape) == 3 and all(row.size == 1 or row.shape == (shape[0], 1, 1) for row in rows)
     if all(row.size == 1 for row in rows):
         one = [row.reshape(1) for row in rows]
