@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,13 @@ def run(program: Program, folder: Path | None, inputs: np.ndarray, options: RunO
     return run_program(program, inputs, options)
 
 
+def announce(say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Says what compiling kernels takes."""
+    from snncc.targets.fixed_sim.compiled import announced
+
+    return announced(say)
+
+
 TARGET = Target(
     name="fixed-sim",
     description="integer simulator: events or exact dense arithmetic, the cheaper one a layer; any network",
@@ -58,4 +67,5 @@ TARGET = Target(
     emit=emit,
     run=run,
     also=("loihi",),
+    announce=announce,
 )

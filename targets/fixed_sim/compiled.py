@@ -1,11 +1,13 @@
-"""How kernels are compiled."""
+"""How kernels are compiled, and how a person hears of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba import njit
+from numba.core.event import TimingListener, install_listener
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -19,3 +21,36 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return njit(nogil=True, **options)(function)
 
     return decorate
+
+
+@contextmanager
+def announced(say: Callable[[str], None]) -> Iterator[None]:
+    """Tells ``say`` at once when a first kernel is compiled inside, and at the end how many were and the seconds that took;
+    nothing where the cache has them all. Whatever thread compiles."""
+    with install_listener("numba:compile", _Compilations(say)) as seen:
+        yield
+    if seen.kernels:
+        kept = "kept for the next run" if seen.kept else "kept nowhere: let NUMBA_CACHE_DIR name a folder to write to"
+        say(f"compiled {seen.kernels} kernel{'s' * (seen.kernels > 1)} in {seen.duration:.1f} s, {kept}")
+
+
+class _Compilations(TimingListener):
+    """Counts and times the kernels that are called from Python, each with all that it calls. Numba sends the event where its
+    cache has no entry, and from one thread at a time."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say, self.kernels, self.depth, self.kept = say, 0, 0, True
+
+    def on_start(self, event: Any) -> None:
+        super().on_start(event)
+        self.depth += 1
+        if self.depth == 1:
+            if self.kernels == 0:
+                self.say("compiling kernels of fixed-sim, at their first use")
+            self.kernels += 1
+            self.kept = self.kept and event.data["dispatcher"].stats.cache_path is not None
+
+    def on_end(self, event: Any) -> None:
+        super().on_end(event)
+        self.depth -= 1

@@ -58,6 +58,8 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
             for part in pool.map(one, range(0, samples, size)):
                 parts.append(part)
                 done += part.samples
+                if options.part is not None:
+                    options.part(part)
                 if options.progress is not None:
                     options.progress(done, samples)
         except BaseException:

@@ -2,81 +2,127 @@
 innermost loops run over channels. A row is one sample at one step. Kernels add to ``current`` and return the synaptic operations.
 
 ``words`` are the spikes as 64-bit words, eight 8-bit spikes each, in which silence is skipped; with no columns where the
-layout does not allow that.
+layout does not allow that. Events that reach the same targets are added up four at a time, in the type of ``narrow``, before
+they are added to ``current``: the weights of four come from memory at once, and ``current`` is passed over once.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from snncc.targets.fixed_sim.compiled import compiled
+
+FEW = 2
+"""Events that reach the same targets and are added one after the other."""
+
+@compiled()
+def events_of(spikes, words, first, last, found):  # type: ignore[no-untyped-def]
+    """Numbers, from 0, of the neurons in first … last that fired, into ``found``: once from the front, more often, or
+    negatively, from the back. Returns how many of each."""
+    once, others = 0, 0
+    step = 8 if words.size else 1
+    for start in range(first, last, step):
+        if step == 8 and words[start >> 3] == 0:
+            continue
+        for i in range(start, start + step):
+            if spikes[i] == 1:
+                found[once] = i - first
+                once += 1
+            elif spikes[i] != 0:
+                others += 1
+                found[found.size - others] = i - first
+    return once, others
 
 
 @compiled()
-def scatter_dense(spikes, words, weight, fan_out, current):  # type: ignore[no-untyped-def]
+def add_weights(row, weight, found, once, low, scale, offset, narrow):  # type: ignore[no-untyped-def]
+    """Adds ``weight[scale·f + offset, low : low + row.size]`` for the first ``once`` f in ``found``."""
+    whole, part = row.dtype.type, narrow.dtype.type
+    high, e = low + row.size, 0
+    while e + 4 <= once:
+        w0, w1 = weight[scale * found[e] + offset, low:high], weight[scale * found[e + 1] + offset, low:high]
+        w2, w3 = weight[scale * found[e + 2] + offset, low:high], weight[scale * found[e + 3] + offset, low:high]
+        for o in range(row.size):
+            pairs = part(part(part(w0[o]) + part(w1[o])) + part(part(w2[o]) + part(w3[o])))
+            row[o] = whole(row[o] + whole(pairs))
+        e += 4
+    while e < once:
+        w0 = weight[scale * found[e] + offset, low:high]
+        for o in range(row.size):
+            row[o] = whole(row[o] + whole(w0[o]))
+        e += 1
+
+
+@compiled()
+def scatter_dense(spikes, words, narrow, weight, fan_out, current):  # type: ignore[no-untyped-def]
     """``current[n] += Σ spikes[n, i]·weight[i]``; weight (in, out)."""
     operations = 0
-    stride = 8 if words.shape[1] else 1
+    found = np.empty(spikes.shape[1], np.int64)
     for n in range(spikes.shape[0]):
         row = current[n]
-        for first in range(0, spikes.shape[1], stride):
-            if stride == 8 and words[n, first >> 3] == 0:
-                continue
-            for i in range(first, first + stride):
-                s = spikes[n, i]
-                if s == 0:
-                    continue
-                operations += fan_out[i]
-                w = weight[i]
-                if s == 1:
-                    for o in range(row.size):
-                        row[o] += w[o]
-                else:
-                    for o in range(row.size):
-                        row[o] += s * w[o]
+        once, others = events_of(spikes[n], words[n], 0, spikes.shape[1], found)
+        for e in range(once):
+            operations += fan_out[found[e]]
+        add_weights(row, weight, found, once, 0, 1, 0, narrow)
+        for e in range(found.size - others, found.size):
+            operations += fan_out[found[e]]
+            s, w = spikes[n, found[e]], weight[found[e]]
+            for o in range(row.size):
+                row[o] += s * w[o]
     return operations
 
 
 @compiled()
-def scatter_conv(spikes, words, weight, fan_out, current, shape_in, shape_out, stride, padding, kernel):  # type: ignore[no-untyped-def]
+def scatter_conv(spikes, words, narrow, weight, fan_out, current, shape_in, shape_out, stride, padding, kernel):  # type: ignore[no-untyped-def]
     """As :func:`scatter_dense` for a convolution without groups and dilation; shapes (H, W, C).
 
-    The kernel columns that one event reaches lie side by side in ``current``, and so do they in ``weight`` (C, ky, sx,
-    taps·out): by the residue of the column, the last tap first (see :func:`snncc.targets.fixed_sim.prepare.taps`).
+    The kernel columns that one event reaches lie side by side in ``current``, and so do they in ``weight`` (C·ky·sx, taps·out):
+    by the residue of the column, the last tap first (see :func:`snncc.targets.fixed_sim.prepare.taps`).
     """
     rows_in, columns_in, channels = shape_in
     rows, columns, outputs = shape_out
     sy, sx = stride
-    step = 8 if words.shape[1] else 1
-    operations = 0
+    operations, scale = 0, kernel[0] * sx
+    found = np.empty(channels, np.int64)
     for n in range(spikes.shape[0]):
+        image, octets, sums = spikes[n], words[n], current[n]
         for y in range(rows_in):
             ry = (y + padding[0]) % sy
             qy = (y + padding[0] - ry) // sy
             taps_y = (kernel[0] - ry + sy - 1) // sy
             first_y, last_y = max(0, qy - rows + 1), min(taps_y, qy + 1)
             for x in range(columns_in):
+                base = (y * columns_in + x) * channels
+                once, others = events_of(image, octets, base, base + channels, found)
+                if once + others == 0:
+                    continue
                 rx = (x + padding[1]) % sx
                 taps_x = (kernel[1] - rx + sx - 1) // sx
                 left = (x + padding[1] - rx) // sx - taps_x + 1
                 low, high = max(0, -left), min(taps_x, columns - left)
-                base = (y * columns_in + x) * channels
-                for first in range(0, channels, step):
-                    if step == 8 and words[n, (base + first) >> 3] == 0:
-                        continue
-                    for c in range(first, first + step):
-                        s = spikes[n, base + c]
-                        if s == 0:
-                            continue
+                for e in range(once):
+                    operations += fan_out[base + found[e]]
+                if once > FEW:
+                    for k in range(first_y, last_y):
+                        start = ((qy - k) * columns + left + low) * outputs
+                        row, offset = sums[start : start + (high - low) * outputs], (ry + k * sy) * sx + rx
+                        add_weights(row, weight, found, once, low * outputs, scale, offset, narrow)
+                    once = 0
+                for e in range(once + others):
+                    c = found[e if e < once else channels - 1 - e + once]
+                    s = image[base + c]
+                    if e >= once:
                         operations += fan_out[base + c]
-                        for k in range(first_y, last_y):
-                            start = ((qy - k) * columns + left + low) * outputs
-                            row = current[n, start : start + (high - low) * outputs]
-                            w = weight[c, ry + k * sy, rx, low * outputs : high * outputs]
-                            if s == 1:
-                                for o in range(row.size):
-                                    row[o] += w[o]
-                            else:
-                                for o in range(row.size):
-                                    row[o] += s * w[o]
+                    for k in range(first_y, last_y):
+                        start = ((qy - k) * columns + left + low) * outputs
+                        row = sums[start : start + (high - low) * outputs]
+                        w = weight[c * scale + (ry + k * sy) * sx + rx, low * outputs : high * outputs]
+                        if s == 1:
+                            for o in range(row.size):
+                                row[o] += w[o]
+                        else:
+                            for o in range(row.size):
+                                row[o] += s * w[o]
     return operations
 
 

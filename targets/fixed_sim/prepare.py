@@ -272,14 +272,14 @@ def _projection(program: Program, q: Projection, spikes: tuple[int, int]) -> Pre
 
 
 def taps(q: Projection, weight: Array) -> Array:
-    """Weights (C, ky, sx, taps·out) of a plain convolution: the kernel columns of each residue, the last first."""
+    """Weights (C·ky·sx, taps·out) of a plain convolution: the kernel columns of each residue, the last first."""
     out, channels, ky, kx = weight.shape
     sx = q.stride[1]
     laid = np.zeros((channels, ky, sx, -(-kx // sx), out), weight.dtype)
     for residue in range(sx):
         columns = weight[:, :, :, residue::sx][..., ::-1]
         laid[:, :, residue, : columns.shape[3]] = columns.transpose(1, 2, 3, 0)
-    return np.ascontiguousarray(laid.reshape(channels, ky, sx, -1))
+    return np.ascontiguousarray(laid.reshape(channels * ky * sx, -1))
 
 
 def grouped(q: Projection, weight: Array) -> Array:

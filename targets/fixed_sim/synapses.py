@@ -77,13 +77,14 @@ def by_events(q: PreparedProjection, spikes: Array) -> tuple[Array, int]:
     channels = q.sizes[0] if q.shape_in is None else q.shape_in[2]
     eights = spikes.dtype == np.uint8 and channels % 8 == 0 and q.sizes[0] % 8 == 0
     words = spikes.view(np.uint64) if eights else np.zeros((len(spikes), 0), np.uint64)
+    narrow = np.empty(0, np.int16 if q.weights[0].dtype == np.int8 else q.sums)  # no sum of four is wider
     if q.shape_in is None:
-        return sums, int(kernels.scatter_dense(spikes, words, *q.weights, q.fan_out, sums))
+        return sums, int(kernels.scatter_dense(spikes, words, narrow, *q.weights, q.fan_out, sums))
     p = q.projection
     if q.plain:
         kernel = p.weight.shape[2:]
         how = (q.shape_in, q.shape_out, p.stride, p.padding, kernel)
-        return sums, int(kernels.scatter_conv(spikes, words, *q.weights, q.fan_out, sums, *how))
+        return sums, int(kernels.scatter_conv(spikes, words, narrow, *q.weights, q.fan_out, sums, *how))
     how = (q.shape_in, q.shape_out, p.stride, p.padding, p.dilation)
     return sums, int(kernels.scatter_grouped(spikes, *q.weights, q.fan_out, sums, *how))
 

@@ -47,6 +47,8 @@ def run_program(program: Program, folder: Path | None, inputs: Array, options: R
         part = inputs.take(range(start, min(start + batch, samples)), axis)
         given = [_run(runtime, session, part, deadline, options.timeout_s) for session in sessions]
         parts.append(_recording(program, part, given, options))
+        if options.part:
+            options.part(parts[-1])
         if options.progress:
             options.progress(start + part.shape[axis], samples)
     return join(program, parts) if len(parts) > 1 else parts[0]
