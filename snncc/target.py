@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class RunOptions:
             result is the same.
         timeout_s: for targets that run elsewhere.
         progress: called with (samples done, samples in all).
+        part: called with the recording of each part of the samples, in their order and before ``progress``, by targets that
+            run in parts.
     """
 
     record: bool = False
@@ -70,6 +73,7 @@ class RunOptions:
     path: str = "auto"
     timeout_s: float = 600.0
     progress: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
+    part: Callable[[IntegerRecording], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Target:
         describe: what each population and projection of a Program becomes on the target, in words, or None.
         exact_samples: how many samples ``snncc verify`` runs on it by default; None runs them all. A target too slow
             for a whole test set is compared on these, and fixed-sim stands in for the rest.
+        announce: a context in which runs tell a person, through the function given, what takes time besides the run itself;
+            None where nothing does.
     """
 
     name: str
@@ -103,6 +109,7 @@ class Target:
     describe: Callable[[Program], Mapping[str, str]] | None = None
     also: tuple[str, ...] = ()
     exact_samples: int | None = None
+    announce: Callable[[Callable[[str], None]], AbstractContextManager[None]] | None = None
 
 
 def run_all(

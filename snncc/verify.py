@@ -104,6 +104,10 @@ Spread = Callable[[Work, Shards], "Iterator[Tally]"]
 """Where shards are worked on; their tallies in the shards' order."""
 
 
+Watch = Callable[["Tally", Comparison, "Comparison | None"], None]
+"""Called with a tally, and the comparisons of fixed-sim and of the target with the reference."""
+
+
 def one_after_another(work: Work, shards: Shards) -> Iterator[Tally]:
     """In this process."""
     for start, chunk in shards:
@@ -123,11 +127,13 @@ def verify(
     options: RunOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     spread: Spread = one_after_another,
+    watch: Watch | None = None,
 ) -> Verification:
     """Run the float network and the integer program on all ``inputs``, the target and the reference on ``exact`` of them.
 
     ``engine`` runs the integer program on the whole set (fixed-sim; proven equal to the reference on the exact samples).
     ``max_drop`` is in percentage points. ``spread`` says where the shards of the data set are worked on.
+    ``watch`` is called once, before the first shard: the tally that it gets grows as shards are done.
     """
     samples = sample_count(inputs, program.source)
     if samples == 0:
@@ -143,15 +149,19 @@ def verify(
     target_run = None
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
         target_run = target.run(program, folder, few, recorded)
+    on_target = None if target_run is None else compare_recordings(golden, target_run, order)
     tally = Tally(graph, program)
+    if watch is not None:
+        watch(tally, reference, on_target)
     size = max(2, BATCH * LONG // max(LONG, program.time_steps))
-    work = Work(graph, program, engine, replace(recorded, membranes=False, progress=None), fast_is_there(samples))
+    work = Work(
+        graph, program, engine, replace(recorded, membranes=False, progress=None, part=None), fast_is_there(samples)
+    )
     shards = ((start, take(inputs, program.source, start, start + size)) for start in range(0, samples, size))
     for part in spread(work, shards):
         tally.merge(part)
         if progress is not None:
             progress(tally.samples, samples)
-    on_target = None if target_run is None else compare_recordings(golden, target_run, order)
     predictions = tally.integer_predictions() if target_run is None else target_run.predictions
     found = tally.result(labels, predictions, reference, on_target)
     return _gated(found, max_drop)
@@ -215,6 +225,12 @@ class Tally:
                 pair = f"{y[step][(sample, *neuron)]} for {x[step][(sample, *neuron)]}"
                 self.first = (step, position, f"{name}[{place}] at step {step} of sample {start + sample}: {pair}")
 
+    def accuracies(self, labels: Array | None) -> tuple[float | None, float | None]:
+        """Of the float and of the integer network on the samples so far, of which there must be one. Raises
+        :class:`InputError` as :func:`correct`."""
+        floats = np.concatenate([a for a, _ in self.predictions])
+        return _accuracy(floats, labels), _accuracy(self.integer_predictions(), labels)
+
     def integer_predictions(self) -> Array:
         return np.concatenate([b for _, b in self.predictions])
 
@@ -238,8 +254,7 @@ class Tally:
             drop, interval = paired_drop(correct(floats, labels), correct(integers, labels))
         return Verification(
             samples,
-            _accuracy(floats, labels),
-            _accuracy(integers, labels),
+            *self.accuracies(labels),
             _accuracy(on_target, labels),
             drop,
             interval,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -52,6 +53,24 @@ def engine_options(function: F) -> F:
     )
     threads = click.option("--threads", type=click.IntRange(min=1), help="Of fixed-sim; all processors if not given.")
     return path(threads(function))
+
+
+@contextmanager
+def announced(target: Target) -> Iterator[None]:
+    """What takes time besides the runs inside, on standard error."""
+    from snncc.report.terminal import fact
+
+    context = click.get_current_context()
+
+    def say(text: str) -> None:
+        with context.scope(cleanup=False):  # a thread of the target's own knows nothing of NO_COLOR
+            fact("note", text, err=True)
+
+    if target.announce is None:
+        yield
+        return
+    with target.announce(say):
+        yield
 
 
 SEMANTICS: dict[str, click.Option] = {

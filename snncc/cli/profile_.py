@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snncc.cli import options as shared
+from snncc.cli import so_far
 
 if TYPE_CHECKING:
     from snncc.energy.model import EnergyReport, Priced
@@ -43,7 +44,8 @@ def command(
 ) -> None:
     """Count every spike and operation of MODEL on data, exactly, and price them.
 
-    The counts are those of the integer program, which every target runs alike; fixed-sim counts them.
+    The counts are those of the integer program, which every target runs alike; fixed-sim counts them. The signal
+    SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
     from snncc.energy.model import price
@@ -52,12 +54,16 @@ def command(
     from snncc.report import terminal
     from snncc.target import RunOptions, run_all
 
+    so_far.on_request(lambda: "nothing yet")
     costs = load_costs(cost_name or DEFAULT_COSTS)
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, _ = shared.load_data(data_name, limit, graph)
-    with terminal.progress("counting", not as_json) as update:
-        how = RunOptions(progress=update, path=path, threads=threads or 0)
-        run = run_all(get_target("fixed-sim"), program, folder, inputs, how)
+    engine = get_target("fixed-sim")
+    with shared.announced(engine), terminal.progress("counting", not as_json) as update:
+        done = so_far.Parts(update)
+        so_far.on_request(done.spikes)
+        how = RunOptions(progress=done.progress, part=done.part, path=path, threads=threads or 0)
+        run = run_all(engine, program, folder, inputs, how)
     report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
     if as_json:
         priced = report_dict(report) if energy else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snncc.cli import options as shared
+from snncc.cli import so_far
 
 
 @click.command("run")
@@ -31,7 +32,10 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run the compiled FOLDER on data with its own target; needs no training framework."""
+    """Run the compiled FOLDER on data with its own target; needs no training framework.
+
+    The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
+    """
     from snncc.errors import InputError
     from snncc.files import save_arrays, written_beside
     from snncc.registry import get_target
@@ -39,14 +43,19 @@ def command(
     from snncc.target import RunOptions, run_all
     from snncc.verify import correct
 
+    so_far.on_request(lambda: "nothing yet")
     artifact = shared.read_compiled(folder)
     if artifact is None:
         raise InputError(f"{folder}: no such compiled folder; snncc compile makes one")
     target = get_target(str(artifact.manifest.get("target")))
     program = artifact.program
     inputs, labels = shared.load_data(data_name, limit, shared.with_encoder(artifact.graph, encode_text))
-    with terminal.progress(target.name, not as_json) as update:
-        how = RunOptions(timeout_s=timeout, path=path, threads=threads or 0, progress=update)
+    with shared.announced(target), terminal.progress(target.name, not as_json) as update:
+        done = so_far.Parts(update)
+        so_far.on_request(lambda: done.accuracy(labels))
+        how = RunOptions(
+            timeout_s=timeout, path=path, threads=threads or 0, progress=done.progress, part=done.part
+        )  # fmt: skip
         result = run_all(target, program, artifact.folder, inputs, how)
     accuracy = None if labels is None else float(correct(result.predictions, labels).mean())
     if output is not None:

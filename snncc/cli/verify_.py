@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snncc.cli import options as shared
+from snncc.cli import so_far
 
 if TYPE_CHECKING:
-    from snncc.verify import Verification
+    from snncc.compare import Comparison
+    from snncc.verify import Tally, Verification
 
 DEFAULT_EXACT = 16
 
@@ -53,21 +55,34 @@ def command(
 ) -> None:
     """Check MODEL (a file, a zoo model, or a compiled folder) against its integer program and the target.
 
-    Exits with 1 where a gate fails: a cell of the target differs from the reference, or accuracy drops too far.
+    Exits with 1 where a gate fails: a cell of the target differs from the reference, or accuracy drops too far. The
+    signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
     from snncc.cluster import cluster
+    from snncc.feed import sample_count
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions
     from snncc.verify import verify
 
+    so_far.on_request(lambda: "nothing yet")
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, labels = shared.load_data(data_name, limit, graph)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
-    with terminal.progress("verifying", not as_json) as update, cluster(address) as spread:
+    engine, samples = get_target("fixed-sim"), sample_count(inputs, program.source)
+
+    def watch(tally: Tally, reference: Comparison, on_target: Comparison | None) -> None:
+        so_far.on_request(lambda: so_far.of_verify(tally, samples, labels, reference, on_target))
+
+    so_far.on_request(lambda: f"0 of {samples:,} samples   the first {max(few, 1)} are being compared cell by cell")
+    with (
+        shared.announced(engine),
+        terminal.progress("verifying", not as_json) as update,
+        cluster(address) as spread,
+    ):
         found = verify(
-            graph, program, target, get_target("fixed-sim"), folder, inputs, labels, few, max_drop,
-            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread,
+            graph, program, target, engine, folder, inputs, labels, few, max_drop,
+            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread, watch,
         )  # fmt: skip
     if as_json:
         terminal.print_json(facts(found, target.name))

@@ -14,10 +14,10 @@ import click
 Row = Sequence[str]
 
 
-def fact(label: str, *values: str) -> None:
-    """One line: a label and what there is to say."""
-    click.secho(f" {label:<10} ", fg="cyan", nl=False)
-    click.echo("   ".join(values))
+def fact(label: str, *values: str, err: bool = False) -> None:
+    """One line: a label and what there is to say; on standard error where it is no result, above a bar that is shown."""
+    line = click.style(f" {label:<10} ", fg="cyan") + "   ".join(values)
+    click.echo(line, file=sys.stderr if err else None)  # err=True would go past the bar
 
 
 def table(head: Row, rows: Sequence[Row], left: int = 1) -> None:
