@@ -53,8 +53,8 @@ def convolutional(
     norm and neuron, which leaves a quarter of the neurons; ``6*15C5``: six of them; ``P2``: 2×2 average pooling of the
     spikes; ``300``: dense, batch norm, neuron (with ``dropout`` before it); the last number: dense with bias into a neuron
     that sums its input and never fires, whose membrane after the last step is the answer. Without ``batch_norm`` every
-    layer has a bias in its place, unless ``biases`` is off. ``neuron`` may instead be an activation ("kind": "clip", "bound": 4.0): see
-    :mod:`snncc.models.activations`. ``entry`` says in what the "input" differs from static 8-bit pixels in 0..1.
+    layer has a bias in its place, unless ``biases`` is off. ``neuron`` may instead be an activation ("kind": "clip",
+    "bound": 4.0): see :mod:`snncc.models.activations`. ``entry`` says in what the "input" differs from static 8-bit pixels in 0..1.
     """
     parts = layers.split("-")
     pixels = {"shape": list(input_shape), "encoding": "static", "scale": PIXEL_SCALE, "low": 0, "high": 255}
@@ -85,7 +85,13 @@ class _Builder:
     """Collects layers and keeps track of the shape (C, H, W) or (N,)."""
 
     def __init__(
-        self, neuron: Layer, surrogate: Layer, shape: tuple[int, ...], padding: int, dropout: float, batch_norm: bool,
+        self,
+        neuron: Layer,
+        surrogate: Layer,
+        shape: tuple[int, ...],
+        padding: int,
+        dropout: float,
+        batch_norm: bool,
         biases: bool,
     ) -> None:
         self.neuron_fields, self.surrogate, self.padding, self.dropout = neuron, surrogate, padding, dropout

@@ -28,7 +28,8 @@ class Surrogate:
     """The derivative used for a spike.
 
     Attributes:
-        kind: "rectangle" (flat; its lower end does not count: a membrane of 0 that is just there learns nothing), "triangle", or "sigmoid" (the derivative of a sigmoid of slope 4).
+        kind: "rectangle" (flat; a membrane at its very lower end, as 0 often is, is outside), "triangle", or "sigmoid" (the
+            derivative of a sigmoid of slope 4).
         width: of the bump, in level spacings; its area stays 1.
         through_reset: whether the derivative also runs through the reset; off, the reset counts as a constant.
     """

@@ -35,7 +35,7 @@ from snncc.models.resume import Session, resume, save, state_path
 Progress = Callable[[int, int, int, float, float], None]
 EVALUATION_BATCH, EVALUATION_VALUES = 500, 500 * 3 * 32 * 32
 """Samples at once, and input values over all steps."""
-INDUCTOR = {"max_pointwise_cat_inputs": 1}
+INDUCTOR: dict[str, Any] = {"max_pointwise_cat_inputs": 1}
 """Else each step that a neuron records would compute all steps before it anew, which takes minutes to compile from 8 on."""
 INITIAL_SAMPLES = 256
 """Of the training set, on which data-dependent initialisations look."""
@@ -107,7 +107,9 @@ def train(
     }  # fmt: skip
     session, network = _session(recipe, train_set[0], seed, passes * batches, device)
     if how.even_epochs and not network.on_representations:
-        raise InputError(f"{recipe.name}: even_epochs is {how.even_epochs}; only networks of dsr neurons have them, so leave it out")
+        raise InputError(
+            f"{recipe.name}: even_epochs is {how.even_epochs}; only networks of dsr neurons have them, so leave it out"
+        )
     run = cast(torch.nn.Module, torch.compile(network, options=INDUCTOR)) if compiled else network
     kept = state_path(out)
     if kept.exists() and not restart:

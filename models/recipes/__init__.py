@@ -33,8 +33,9 @@ _SHARE = (lambda x: 0 <= x < 1, "a number from 0 to below 1")
 NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "epochs": _whole(1), "batch_size": _whole(1), "learning_rate": _POSITIVE, "momentum": _SHARE,
     "weight_decay": _NOT_NEGATIVE, "warm_up": (lambda x: 0 < x < 1, "a number between 0 and 1"),
-    "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "even_epochs": _whole(0), "shift_pixels": _whole(0),
-    "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE, "elastic_pixels": _NOT_NEGATIVE, "cutout_pixels": _whole(0),
+    "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "even_epochs": _whole(0),
+    "shift_pixels": _whole(0), "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE, "elastic_pixels": _NOT_NEGATIVE,
+    "cutout_pixels": _whole(0),
 }  # fmt: skip
 """What each number of a :class:`Training` must be, and how to say it."""
 

@@ -15,6 +15,7 @@ from snncc.targets.fixed_sim.compiled import compiled
 FEW = 2
 """Events that reach the same targets and are added one after the other."""
 
+
 @compiled()
 def events_of(spikes, words, first, last, found):  # type: ignore[no-untyped-def]
     """Numbers, from 0, of the neurons in first … last that fired, into ``found``: once from the front, more often, or

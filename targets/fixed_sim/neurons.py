@@ -75,7 +75,8 @@ def passed(x, threshold, spacing, levels, count):  # type: ignore[no-untyped-def
         for j in range(x.size):
             count[j] = whole(x[j] >= threshold[j])
     elif levels <= FEW_LEVELS:
-        count[:] = 0
+        for j in range(x.size):
+            count[j] = whole(0)
         for level in range(levels):
             for j in range(x.size):
                 count[j] += whole(x[j] >= whole(threshold[j] + whole(whole(level) * spacing[j])))
@@ -149,38 +150,37 @@ def update(  # type: ignore[no-untyped-def]
 
     ``current`` (steps, size), or (1, size) where it is the same at every step; ``spikes`` (1 + steps, …): row 0 those of the step
     before; the neurons are those from column ``first`` on. ``constants`` (10, period), which repeat over the neurons. ``counts``
-    (2, steps) int64 grows by the neurons that fired and that were active. ``u`` and ``v`` (size,) are their states; where ``fresh``,
-    they are room for one period of neurons, which start anew and whose states nobody asks for.
+    (2, steps) int64 grows by the neurons that fired and that were active. ``u`` and ``v`` (size,) are their states; where
+    ``fresh``, they are room for one period of neurons, which start anew and whose states nobody asks for.
     """
     whole = v.dtype.type
     steps = spikes.shape[0] - 1
     period = constants.shape[1]
     guard = whole(guard_bits)
     limit = whole(limit)
-    fires, leaks = flags & FIRES != 0, flags & LEAKS != 0
+    fires = flags & FIRES != 0
     size = current.shape[1]
     new_u, count = np.empty(period, v.dtype), np.zeros(period, v.dtype)
     owed, spare = np.empty(period, v.dtype), np.empty(period, v.dtype)
     for start in range(0, size, period):
         m, at = min(period, size - start), 0 if fresh else start
         x, old_u, w, n, due = v[at : at + m], u[at : at + m], new_u[:m], count[:m], owed[:m]
-        if fresh:
-            x[:] = constants[V_INIT, :m]
-            old_u[:] = 0
+        for j in range(m if fresh else 0):
+            x[j], old_u[j] = constants[V_INIT, j], whole(0)
         threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
         amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
         decay_v, decay_u = constants[DECAY_V, :m], constants[DECAY_U, :m]
         bias, current_bias, v_min = constants[BIAS, :m], constants[CURRENT_BIAS, :m], constants[V_MIN, :m]
-        awake = bool(((bias | current_bias) != 0).all())
         for t in range(steps):
             arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
             place = first + start
             before, leaving = spikes[t, place : place + m], spikes[t + 1, place : place + m]
-            counts[1, t] += m if awake else count_active(arriving, x, old_u, bias, current_bias)
+            counts[1, t] += count_active(arriving, x, old_u, bias, current_bias)
             for j in range(m):
                 w[j] = whole(whole(whole(arriving[j]) << guard) + current_bias[j])
             if flags & HAS_CURRENT:
-                due[:] = old_u
+                for j in range(m):
+                    due[j] = old_u[j]
                 decay(due, decay_u, rounding)
                 for j in range(m):
                     w[j] = whole(w[j] + due[j])
@@ -232,8 +232,8 @@ def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
     """:func:`update` for the commonest neurons, with its choices as constants of the compilation: no current of their own, a
     reset in the same step, few levels, no clamp, no overflow rule, rounding to nearest. ``awake``: biases keep all of them active.
 
-    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts``, ``first`` and ``fresh`` of :func:`update`. A sum in
-    the loop of a step, such as a count of spikes, would halve its speed.
+    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts``, ``first`` and ``fresh`` of
+    :func:`update`. A sum in the loop of a step, such as a count of spikes, would halve its speed.
     """
 
     @compiled()
@@ -243,9 +243,8 @@ def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
         for start in range(0, size, period):
             m, place, at = min(period, size - start), first + start, 0 if fresh else start
             x, old_u = v[at : at + m], u[at : at + m]
-            if fresh:
-                x[:] = constants[V_INIT, :m]
-                old_u[:] = 0
+            for j in range(m if fresh else 0):
+                x[j], old_u[j] = constants[V_INIT, j], whole(0)
             threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
             amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
             decay_v, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]

@@ -199,8 +199,12 @@ def state_type(arithmetic_limit: int, p: Population, proof: PopulationBounds) ->
 
 
 def _population(
-    program: Program, p: Population, proof: PopulationBounds, ranges: dict[str, tuple[int, int]],
-    rules: tuple[int, int, int, int], stepwise: bool,
+    program: Program,
+    p: Population,
+    proof: PopulationBounds,
+    ranges: dict[str, tuple[int, int]],
+    rules: tuple[int, int, int, int],
+    stepwise: bool,
 ) -> PreparedPopulation:
     if max(proof.state_bits, proof.accumulator_bits) > MAX_STATE_BITS:
         raise UnsupportedError(

@@ -104,7 +104,7 @@ def test_kernels_run_where_no_cache_can_be_written(tmp_path: Path) -> None:
             "from snncc.targets.fixed_sim.kernels import scatter_dense",
             "current = np.zeros((1, 2), np.int64)",
             "spikes, none = np.ones((1, 3), np.int32), np.zeros((1, 0), np.uint64)",
-            "scatter_dense(spikes, none, np.ones((3, 2), np.int32), np.full(3, 2), current)",
+            "scatter_dense(spikes, none, np.zeros(0, np.int64), np.ones((3, 2), np.int32), np.full(3, 2), current)",
             "assert current.tolist() == [[3, 3]]",
         ]
     )
