@@ -23,7 +23,7 @@ from torch import Tensor
 
 from snncc.errors import GraphError
 from snncc.ir.dynamics import Dynamics
-from snncc.models.neurons import SpikingNeuron, Surrogate, constant, joined
+from snncc.models.neurons import SpikingNeuron, Surrogate, constant, joined, one_sided
 
 SMALLEST_FILTERED = 1e-3
 """LF below which a neuron counts as silent."""
@@ -67,13 +67,13 @@ class _Spikes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, dynamics: Dynamics, height: float | None) -> Tensor:
-        theta, value = constant(dynamics.threshold, current), constant(dynamics.reset_value, current)
+        value = constant(dynamics.reset_value, current)
         v, recording = _start(dynamics, current), []
         for i in current.unbind():
             v = _charged(dynamics, v, i)
-            fired = v > theta if dynamics.compare == ">" else v >= theta
-            recording.append(fired.to(v.dtype))
-            v = _leaked(dynamics, torch.where(fired, value, v))
+            fired = one_sided(dynamics, v)
+            recording.append(fired)
+            v = _leaked(dynamics, v * (1 - fired) + value * fired)
         spikes = joined(recording)
         ctx.save_for_backward(spikes)
         ctx.dynamics, ctx.height = dynamics, height
@@ -87,7 +87,7 @@ class _Spikes(torch.autograd.Function):
         slope = height * leak_correction(spikes, constant(dynamics.membrane_decay, spikes))
         delta, deltas = torch.zeros_like(spikes[0]), []
         for fired, g in zip(reversed(spikes.unbind()), reversed(gradients[0].unbind()), strict=True):
-            delta = torch.where(fired != 0, slope * g, delta)
+            delta = delta * (1 - fired) + fired * (slope * g)
             deltas.append(delta)
         return joined(deltas[::-1]), None, None
 
@@ -114,7 +114,8 @@ def leak_correction(spikes: Tensor, decay: Tensor) -> Tensor:
     for o in spikes.unbind():
         filtered = decay * filtered + o
     total = spikes.sum(0).clamp_min(1)
-    return (filtered > SMALLEST_FILTERED).to(spikes.dtype) + torch.log(decay) * filtered / total
+    heard = torch.ceil(filtered - SMALLEST_FILTERED).clamp(0, 1)
+    return heard + torch.log(decay) * filtered / total
 
 
 def _start(dynamics: Dynamics, current: Tensor) -> Tensor:

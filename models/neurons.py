@@ -80,8 +80,8 @@ class _SpikeCount(torch.autograd.Function):
     def forward(ctx: Any, membrane: Tensor, dynamics: Dynamics, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(membrane)
         ctx.dynamics, ctx.surrogate = dynamics, surrogate
-        spikes = _one_sided(dynamics, membrane)
-        return spikes - _one_sided(dynamics, -membrane) if dynamics.signed else spikes
+        spikes = one_sided(dynamics, membrane)
+        return spikes - one_sided(dynamics, -membrane) if dynamics.signed else spikes
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -94,7 +94,8 @@ class _SpikeCount(torch.autograd.Function):
         return gradients[0] * derivative / spacing, None, None
 
 
-def _one_sided(dynamics: Dynamics, v: Tensor) -> Tensor:
+def one_sided(dynamics: Dynamics, v: Tensor) -> Tensor:
+    """Spikes of membranes ``v``, upward ones only; without booleans."""
     steps = v - constant(dynamics.threshold, v)
     if dynamics.levels > 1:
         steps = steps / constant(dynamics.level_spacing, v)
