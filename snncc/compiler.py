@@ -97,6 +97,7 @@ def write_compilation(made: Compilation, target: Target, options: CompileOptions
             "bits": options.bits,
             "guard_bits": options.guard_bits,
             "per_channel": options.per_channel,
+            "variant": target.variant,
             "calibration_samples": 0 if options.calibration is None else len(options.calibration),
         },
     }

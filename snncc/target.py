@@ -95,6 +95,9 @@ class Target:
             for a whole test set is compared on these, and fixed-sim stands in for the rest.
         announce: a context in which runs tell a person, through the function given, what takes time besides the run itself;
             None where nothing does.
+        variants: the target under options that ask more of it: "int8" is what ``--int8`` takes. They run what they
+            compiled as the target itself does.
+        variant: the option that asked for it; empty for the target itself.
     """
 
     name: str
@@ -110,6 +113,8 @@ class Target:
     also: tuple[str, ...] = ()
     exact_samples: int | None = None
     announce: Callable[[Callable[[str], None]], AbstractContextManager[None]] | None = None
+    variants: Mapping[str, Target] = field(default_factory=dict)
+    variant: str = ""
 
 
 def run_all(

@@ -26,7 +26,7 @@ def command(model: str, target_name: str | None, semantics: dict[str, str], as_j
     from snncc.report.findings import show_findings
     from snncc.report.words import describe_proof
 
-    target = shared.need_target(target_name)
+    target = shared.need_target(target_name, quantise["int8"])
     _, graph = shared.read_graph(model, semantics)
     chosen = shared.compile_options(
         quantise["bits"], quantise["guard_bits"], quantise["per_layer"], quantise["calibration"], graph

@@ -12,6 +12,7 @@ from snncc.cli import options as shared
 
 if TYPE_CHECKING:
     from snncc.compiler import Compilation
+    from snncc.target import Target
 
 
 @click.command("compile")
@@ -38,6 +39,7 @@ def command(
     guard_bits: int | None,
     per_layer: bool,
     calibration: str | None,
+    int8: bool,
     semantics: dict[str, str],
     print_after: tuple[str, ...],
     as_json: bool,
@@ -48,7 +50,7 @@ def command(
     from snncc.registry import entries
     from snncc.report import terminal
 
-    target = shared.need_target(target_name)
+    target = shared.need_target(target_name, int8)
     unknown = set(print_after) - {"all"} - set(entries("snncc.passes"))
     if unknown:
         raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
@@ -63,7 +65,7 @@ def command(
     made = compile_graph(graph, target, chosen, after)
     folder = output or Path("build") / f"{path.stem}.{target.name}"
     if made.errors:
-        _refuse(made, target.name, as_json)
+        _refuse(made, target, as_json)
     write_compilation(made, target, chosen, path, folder)
     if as_json:
         terminal.print_json(
@@ -73,17 +75,17 @@ def command(
     _show(made, path, folder, target.describe(made.program) if target.describe else {})
 
 
-def _refuse(made: Compilation, target: str, as_json: bool) -> None:
-    """Findings that forbid deployment: list them all, write nothing, exit 1."""
+def _refuse(made: Compilation, target: Target, as_json: bool) -> None:
+    """Findings that forbid deployment: list them all, write nothing, exit 1, or 2 where an option asked too much."""
     from snncc.report import terminal
     from snncc.report.findings import show_findings
 
     if as_json:
-        terminal.print_json({"target": target, "findings": [vars(f) for f in made.findings]})
+        terminal.print_json({"target": target.name, "findings": [vars(f) for f in made.findings]})
     else:
         show_findings(made.findings)
         click.echo(" nothing was written")
-    raise click.exceptions.Exit(1)
+    raise click.exceptions.Exit(2 if target.variant else 1)
 
 
 def _show(made: Compilation, path: Path, folder: Path, parts: Mapping[str, str]) -> None:

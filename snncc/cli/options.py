@@ -116,12 +116,17 @@ def semantics_options(function: F) -> F:
     return cast(F, call)
 
 
-QUANTISE = ("calibration", "per_layer", "guard_bits", "bits")
+QUANTISE = ("int8", "calibration", "per_layer", "guard_bits", "bits")
 
 
 def quantise_options(function: F) -> F:
     """Options of the compilation itself."""
     for option in (
+        click.option(
+            "--int8",
+            is_flag=True,
+            help="C with 8-bit weights and spikes, several a byte where they fit, and no 64-bit integers; or an error.",
+        ),
         click.option(
             "--calibrate", "calibration", metavar="DATA", help="Measure activity on a data set (first 200 samples)."
         ),
@@ -238,13 +243,16 @@ def _refuse_compile_options(path: str) -> None:
         )
 
 
-def need_target(name: str | None) -> Target:
-    """The target, which must be given."""
+def need_target(name: str | None, int8: bool) -> Target:
+    """The target, which must be given, in the form that the options ask for."""
     from snncc.registry import entries, get_target
 
     if name is None:
         raise click.UsageError(f"say what to compile for: --target {'|'.join(entries('snncc.targets'))}")
-    return get_target(name)
+    target = get_target(name)
+    if int8 and "int8" not in target.variants:
+        raise InputError(f"--int8: {name} has no such form; leave it out, or take --target c")
+    return target.variants["int8"] if int8 else target
 
 
 def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any]) -> tuple[Any, Any, Any, Path | None]:
@@ -259,7 +267,7 @@ def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any
             raise InputError(f"{model}: was compiled for {compiled_for}, not {target_name}; compile the model again")
         graph = with_encoder(artifact.graph, rest["encode_text"])
         return graph, artifact.program, get_target(compiled_for), artifact.folder
-    target = need_target(target_name)
+    target = need_target(target_name, rest["int8"])
     _, graph = read_graph(model, rest["semantics"])
     graph = with_encoder(graph, rest["encode_text"])
     chosen = compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)

@@ -20,7 +20,12 @@ def command(verbose: bool, as_json: bool) -> None:
         keys = ("name", "description")
         terminal.print_json(
             [
-                {**{k: getattr(t, k) for k in keys}, "arithmetic": t.arithmetic.name, "limits": dict(t.limits)}
+                {
+                    **{k: getattr(t, k) for k in keys},
+                    "arithmetic": t.arithmetic.name,
+                    "limits": dict(t.limits),
+                    "variants": {name: dict(v.limits) for name, v in t.variants.items()},
+                }
                 for t in targets
             ]
         )
@@ -28,5 +33,7 @@ def command(verbose: bool, as_json: bool) -> None:
     terminal.table(["target", "arithmetic", ""], [[t.name, t.arithmetic.name, t.description] for t in targets], left=3)
     if verbose:
         for target in targets:
-            for key, limit in target.limits.items():
-                terminal.fact(target.name, f"{key} = {limit['value']}", f"({limit['source']})")
+            for form in (target, *target.variants.values()):
+                name = f"{form.name} --{form.variant}" if form.variant else form.name
+                for key, limit in form.limits.items():
+                    terminal.fact(name, f"{key} = {limit['value']}", f"({limit['source']})")

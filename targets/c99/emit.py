@@ -11,6 +11,7 @@ from snncc.errors import UnsupportedError
 from snncc.program.program import Program
 from snncc.records import dump_json
 from snncc.targets.c99.check import check_plan
+from snncc.targets.c99.helpers import helpers
 from snncc.targets.c99.memory import Memory
 from snncc.targets.c99.neurons import constant, loops, write_population
 from snncc.targets.c99.plan import Plan, PopulationPlan, plan
@@ -20,22 +21,13 @@ SOURCES = ("main.c", "network.c")
 TEMPLATES = ("main.c", "Makefile")
 REPORT = "memory.json"
 
-FLOOR_SHIFT = """\
-/* floor(x / 2^n): C99 leaves the right shift of a negative number to the compiler. */
-static int{bits}_t floor_shift{bits}(int{bits}_t x, int n)
-{{
-    return x < 0 ? ~(~x >> n) : x >> n;
-}}
 
-"""
-
-
-def emit(program: Program, folder: Path) -> list[str]:
+def emit(program: Program, folder: Path, int8: bool = False) -> list[str]:
     """Write the sources into ``folder``; names of the files written, the same bytes for the same Program.
 
     Raises :class:`UnsupportedError` with every finding where C cannot run the Program.
     """
-    files, memory = sources(program)
+    files, memory = sources(program, int8)
     files[REPORT] = dump_json(memory.report())
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -43,9 +35,9 @@ def emit(program: Program, folder: Path) -> list[str]:
     return list(files)
 
 
-def sources(program: Program) -> tuple[dict[str, str], Memory]:
+def sources(program: Program, int8: bool = False) -> tuple[dict[str, str], Memory]:
     """(text of each file, what it keeps where)."""
-    made = plan(program)
+    made = plan(program, int8)
     findings = check_plan(made)
     if findings:
         raise UnsupportedError(*(str(finding) for finding in findings))
@@ -72,7 +64,6 @@ def _code(made: Plan, memory: Memory) -> str:
         bodies += [write_projection(made, p, q, memory) for q in p.incoming]
         bodies.append(write_population(made, p, memory))
     text = "\n".join([*bodies, _interface(made, memory)])
-    helpers = "".join(FLOOR_SHIFT.format(bits=bits) for bits in (32, 64) if f"floor_shift{bits}(" in text)
     unions = "".join(
         f"static union {{\n{''.join(f'    {v.text()}{chr(10)}' for v in parts)}}} scratch_{name};\n"
         for name, parts in memory.scratch.items()
@@ -80,7 +71,7 @@ def _code(made: Plan, memory: Memory) -> str:
     )
     return (
         '/* Made by snncc. Whole numbers only, nothing allocated; network.h says how to use it. */\n#include "network.h"\n\n'
-        f'#include <string.h>\n\n#include "weights.h"\n\nstatic snn_state_t snn;\n{unions}\n{helpers}{text}'
+        f'#include <string.h>\n\n#include "weights.h"\n\nstatic snn_state_t snn;\n{unions}\n{helpers(text)}{text}'
     )
 
 
@@ -140,7 +131,9 @@ def _header(made: Plan, memory: Memory) -> str:
     program, source = made.program, made.program.source
     fields = "".join(f"    {v.text()}\n" for v in memory.ordered())
     spikes = "".join(
-        f" \\\n    X({p.name}, {p.population.size}, {p.slots})" for p in made.populations if p.population.fires
+        f" \\\n    X({p.name}, {p.population.size}, {p.slots}, {p.shared})"
+        for p in made.populations
+        if p.population.fires
     )
     membranes = "".join(f" \\\n    X({p.name}, {p.population.size})" for p in made.populations)
     static = source.encoding == "static"
@@ -170,9 +163,12 @@ typedef {made.score} snn_score_t;
 typedef struct {{
 {fields}}} snn_state_t;
 
-/* X(population, neurons, slots of its ring) for those that fire, X(population, neurons) for all. */
+/* X(population, neurons, slots of its ring, spikes an element) for those that fire, X(population, neurons) for all. */
 #define SNN_SPIKES(X){spikes}
 #define SNN_MEMBRANES(X){membranes}
+/* What neuron i emitted, in a step's array of so many spikes an element. */
+#define SNN_SPIKE(spikes, count, i) \\
+    ((count) == 1 ? (spikes)[i] : (spikes)[(i) / (count)] >> (i) % (count) * (8 / (count)) & ((1 << 8 / (count)) - 1))
 
 void snn_reset(void);
 /* One step on SNN_INPUTS numbers. Returns 1, and does nothing, after SNN_STEPS steps. */

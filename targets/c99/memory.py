@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snncc.targets.c99.helpers import pack
 from snncc.targets.c99.plan import BYTES, signed
 
 Array = np.ndarray
@@ -16,12 +17,13 @@ _NUMBERS_A_LINE = 24
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A ``const`` array of ``owner``, a population, a projection or the readout."""
+    """A ``const`` array of ``owner``, a population or a projection; each element of ``values`` holds ``count`` numbers."""
 
     owner: str
     name: str
     type: str
     values: Array
+    count: int = 1
 
     @property
     def bytes(self) -> int:
@@ -37,12 +39,13 @@ class Constant:
 
 @dataclass(frozen=True)
 class Variable:
-    """An array of the state; ``sizes`` as in C. One without sizes is a number."""
+    """An array of the state; ``sizes`` as in C, each element holding ``count`` numbers. One without sizes is a number."""
 
     owner: str
     name: str
     type: str
     sizes: tuple[int, ...]
+    count: int = 1
 
     @property
     def bytes(self) -> int:
@@ -62,16 +65,21 @@ class Memory:
     state: list[Variable] = field(default_factory=list)
     scratch: dict[str, list[Variable]] = field(default_factory=lambda: {"current": [], "sums": []})
 
-    def constant(self, owner: str, name: str, values: Array, kind: str | None = None) -> str:
-        """Keep ``values`` in flash, and return the name."""
+    def constant(self, owner: str, name: str, values: Array, kind: str | None = None, packed: int = 0) -> str:
+        """Keep ``values`` in flash, with ``packed`` as numbers of so many bits, and return the name. The same numbers are
+        kept once, under the name that they had first, as compilers do when they see them."""
         values = np.asarray(values)
+        values = pack(values, packed) if packed else values
         kind = kind or signed(int(values.min()), int(values.max()))
-        self.constants.append(Constant(owner, name, kind, values))
+        for c in self.constants:
+            if c.type == kind and np.array_equal(c.values.reshape(-1), values.reshape(-1)):
+                return c.name
+        self.constants.append(Constant(owner, name, kind, values, 8 // packed if packed else 1))
         return name
 
-    def variable(self, owner: str, name: str, kind: str, *sizes: int) -> str:
+    def variable(self, owner: str, name: str, kind: str, *sizes: int, packed: int = 0) -> str:
         """Keep an array in the state, and return how a function of ``network.c`` calls it."""
-        self.state.append(Variable(owner, name, kind, sizes))
+        self.state.append(Variable(owner, name, kind, sizes, 8 // packed if packed else 1))
         return f"snn.{name}"
 
     def temporary(self, union: str, name: str, kind: str, size: int) -> str:
@@ -101,7 +109,8 @@ class Memory:
                 part = parts.setdefault(a.owner, {"flash_bytes": 0, "ram_bytes": 0, "arrays": {}})
                 part[f"{kind}_bytes"] += a.bytes
                 count = a.values.size if isinstance(a, Constant) else a.bytes // BYTES[a.type]
-                part["arrays"][a.name] = f"{a.type} x {count}, {kind}"
+                shared = f" of {a.count} each" if a.count > 1 else ""
+                part["arrays"][a.name] = f"{a.type} x {count}{shared}, {kind}"
         state, scratch = self.ram()
         return {
             "flash_bytes": sum(c.bytes for c in self.constants),

@@ -15,15 +15,18 @@ Array = np.ndarray
 def write_population(plan: Plan, p: PopulationPlan, memory: Memory) -> str:
     """A function ``step_NAME``: gathers the current of step t, then updates every neuron."""
     size = p.population.size
-    current = memory.temporary("current", p.name, p.current, size)
-    gather = [f"    memset(current, 0, sizeof {current});"]
+    injected, gather = "", []
     if p.has_static:
         injected = memory.variable(p.name, f"injected_{p.name}", p.current, size)
         gather = [
             f"    if (t == {q.projection.delay})\n    {_bring(plan, q, injected)}" for q in p.incoming if q.static
         ]
-        gather.append(f"    memcpy(current, {injected}, sizeof {injected});")
-    gather += [_bring(plan, q, "current") for q in p.incoming if not q.static]
+    moving = [_bring(plan, q, "current") for q in p.incoming if not q.static]
+    current = injected
+    if moving or not injected:
+        current = memory.temporary("current", p.name, p.current, size)
+        filled = f"memcpy(current, {injected}" if injected else "memset(current, 0"
+        gather += [f"    {filled}, sizeof {current});", *moving]
     lines = [
         f"static void step_{p.name}(const snn_input_t *input, uint32_t t)",
         "{",
@@ -105,10 +108,12 @@ def _update(plan: Plan, p: PopulationPlan, memory: Memory) -> list[str]:
         lines += [*decay("before", "decay_u", n.decay_u), "u += before;"]
     lines += _limited("u", a.current_overflow, a.state_bits)
     if n.fires:
-        spikes = memory.variable(p.name, f"spikes_{p.name}", p.spikes, p.slots, n.size)
+        spikes = memory.variable(p.name, f"spikes_{p.name}", p.spikes, p.slots, p.stored, packed=p.packed)
         lines.append(f"{work} n = 0;")
         if timing.startswith("next_step") and n.reset != "none":
-            lines.append(f"const {work} fired = {spikes}[{slot(p.slots, 1 % p.slots)}][i];")
+            before = f"{spikes}[{slot(p.slots, 1 % p.slots)}]"
+            fired = f"unpacked{p.packed}({before}, i)" if p.packed else f"{before}[i]"
+            lines.append(f"const {work} fired = {fired};")
         if timing == "immediate_pending":
             lines += [f"{work} owed = 0;", *count("owed")]
     if n.decay_timing == "before":
@@ -140,7 +145,8 @@ def _update(plan: Plan, p: PopulationPlan, memory: Memory) -> list[str]:
     if n.decay_u is not None:
         lines.append(f"{kept} = ({p.u})u;")
     if n.fires:
-        lines.append(f"{spikes}[{slot(p.slots, 0)}][i] = ({p.spikes})n;")
+        now = f"{spikes}[{slot(p.slots, 0)}]"
+        lines.append(f"pack{p.packed}({now}, i, n);" if p.packed else f"{now}[i] = ({p.spikes})n;")
     return lines + (_read(plan, p, memory) if n.name == plan.program.readout.population else [])
 
 
@@ -152,18 +158,18 @@ def constant(memory: Memory, p: PopulationPlan, what: str, value: Array) -> str:
         number = int(full[0, 0])
         return str(number) if number >= 0 else f"({number})"
     channel = full.shape[1] > 1 and bool((full == full[:, :1]).all())
-    name = f"{what}_{p.name}"
-    if all(c.name != name for c in memory.constants):
-        memory.constant(p.name, name, full[:, 0] if channel else full)
+    name = memory.constant(p.name, f"{what}_{p.name}", full[:, 0] if channel else full)
     return f"{name}[{'c' if channel else 'i'}]"
 
 
 def _decayed(p: PopulationPlan, x: str, factor: str, rounding: str) -> str:
-    product = f"{x} * {factor}" if p.product == p.work else f"({p.product}){x} * {factor}"
+    if p.work == "int32_t" and p.product_bits > 32:
+        return f"decayed_{rounding}({x}, {factor})"
+    product = f"{x} * {factor}"
     if rounding == "toward_zero":
-        return f"({p.work})({product} / {DECAY_ONE})"
+        return f"{product} / {DECAY_ONE}"
     half = f" + {1 << (DECAY_BITS - 1)}" if rounding == "nearest" else ""
-    return f"({p.work}){shifted(f'{product}{half}', DECAY_BITS, p.product)}"
+    return shifted(f"{product}{half}", DECAY_BITS, p.work)
 
 
 def _limited(x: str, rule: str, bits: int) -> list[str]:

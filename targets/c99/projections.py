@@ -8,15 +8,21 @@ from snncc.program.program import Projection, conv_shape
 from snncc.targets.c99.memory import Memory
 from snncc.targets.c99.plan import Plan, PopulationPlan, ProjectionPlan, smallest
 
+Array = np.ndarray
+
 
 def write_projection(plan: Plan, p: PopulationPlan, q: ProjectionPlan, memory: Memory) -> str:
     """A function ``bring_NAME(from, into)`` that adds to ``into`` what the spikes ``from`` cause."""
     projection, into = q.projection, "into" if q.sums is None else "sums"
+    kind = q.sums or p.current
+    given, packed = plan.spikes_of(projection.source)
+    spike = f"const {kind} s = ({kind}){f'unpacked{packed}(from, i)' if packed else 'from[i]'};"
     scatter = {"dense": _dense, "conv": _conv, "sparse": _sparse}[projection.kind]
-    body = scatter(plan, q, memory, q.sums or p.current, into)
+    body = scatter(plan, q, memory, kind, spike, into)
     if q.sums is not None:
-        given = plan.program.shape_of(projection.source)
-        shape = conv_shape(projection, given) if projection.kind == "conv" else p.population.shape
+        shape = p.population.shape
+        if projection.kind == "conv":
+            shape = conv_shape(projection, plan.program.shape_of(projection.source))
         sums = memory.temporary("sums", q.name, q.sums, int(np.prod(shape)))
         clear = f"    {q.sums} *const sums = {sums};\n    memset(sums, 0, sizeof {sums});\n"
         body = (
@@ -28,8 +34,9 @@ def write_projection(plan: Plan, p: PopulationPlan, q: ProjectionPlan, memory: M
                 else _shifted(q, p.population.size, p.current)
             )
         )
-    head = f"static void bring_{q.name}(const {plan.spikes_of(projection.source)} *from, {p.current} *into)"
-    return f"/* {_words(projection)} */\n{head}\n{{\n{body}}}\n"
+    head = f"static void bring_{q.name}(const {given} *from, {p.current} *into)"
+    shared = f", {8 // q.packed} weights a byte" if q.packed else ""
+    return f"/* {_words(projection)}{shared} */\n{head}\n{{\n{body}}}\n"
 
 
 def _words(q: Projection) -> str:
@@ -41,22 +48,31 @@ def _words(q: Projection) -> str:
     return f"{words}, shift {q.shift}, delay {q.delay}"
 
 
-def _dense(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str) -> str:
+def _weights(q: ProjectionPlan, memory: Memory, values: Array, kind: str, index: str) -> str:
+    """Keeps the weights; C text of one of them as a ``kind``."""
+    if not q.packed:
+        return f"({kind}){memory.constant(q.name, q.name, values, q.weight)}[{index}]"
+    low = int(values.min())
+    name = memory.constant(q.name, q.name, values - low, q.weight, q.packed)
+    return f"({kind})(unpacked{q.packed}({name}, {index}) {'-' if low < 0 else '+'} {abs(low)})"
+
+
+def _dense(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, spike: str, into: str) -> str:
     outputs, inputs = q.projection.weight.shape
-    weight = memory.constant(q.name, q.name, q.projection.weight.T, q.weight)
+    weight = _weights(q, memory, q.projection.weight.T, kind, "w + o")
     return f"""\
     for (int32_t i = 0; i < {inputs}; i++) {{
-        const {kind} s = ({kind})from[i];
-        const {q.weight} *const w = {weight} + i * {outputs};
+        {spike}
+        const int32_t w = i * {outputs};
         if (s == 0)
             continue;
         for (int32_t o = 0; o < {outputs}; o++)
-            {into}[o] += ({kind})w[o] * s;
+            {into}[o] += {weight} * s;
     }}
 """
 
 
-def _sparse(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str) -> str:
+def _sparse(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, spike: str, into: str) -> str:
     """Synapses by source: those of i are starts[i] .. starts[i + 1]."""
     projection = q.projection
     assert projection.index is not None
@@ -64,22 +80,22 @@ def _sparse(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str)
     inputs = int(np.prod(plan.program.shape_of(projection.source)))
     order = np.argsort(source, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=inputs))])
-    weight = memory.constant(q.name, q.name, projection.weight[order], q.weight)
+    weight = _weights(q, memory, projection.weight[order], kind, "k")
     names = []
     for what, values in (("starts", starts), ("targets", target[order])):
         names.append(memory.constant(q.name, f"{q.name}_{what}", values, smallest(0, int(values.max()))))
     return f"""\
     for (int32_t i = 0; i < {inputs}; i++) {{
-        const {kind} s = ({kind})from[i];
+        {spike}
         if (s == 0)
             continue;
         for (int32_t k = {names[0]}[i]; k < {names[0]}[i + 1]; k++)
-            {into}[{names[1]}[k]] += ({kind}){weight}[k] * s;
+            {into}[{names[1]}[k]] += {weight} * s;
     }}
 """
 
 
-def _conv(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str) -> str:
+def _conv(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, spike: str, into: str) -> str:
     """The weights lie (input channel, ky, kx, output channel of the group): one spike reads them in one go."""
     projection = q.projection
     (sy, sx), (py, px), (dy, dx) = projection.stride, projection.padding, projection.dilation
@@ -88,13 +104,13 @@ def _conv(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str) -
     group = outputs // projection.groups
     group_inputs, ky, kx = projection.weight.shape[1:]
     shaped = projection.weight.reshape(projection.groups, group, group_inputs, ky, kx).transpose(0, 2, 3, 4, 1)
-    weight = memory.constant(q.name, q.name, shaped, q.weight)
+    weight = _weights(q, memory, shaped, kind, "w + o")
     first = f"c / {group_inputs} * {group * rows} + " if projection.groups > 1 else ""
     return f"""\
-    for (int32_t c = 0; c < {channels}; c++)
+    for (int32_t c = 0, i = 0; c < {channels}; c++)
         for (int32_t y = 0; y < {rows_in}; y++)
-            for (int32_t x = 0; x < {columns_in}; x++) {{
-                const {kind} s = ({kind})*from++;
+            for (int32_t x = 0; x < {columns_in}; x++, i++) {{
+                {spike}
                 if (s == 0)
                     continue;
                 for (int32_t a = 0; a < {ky}; a++) {{
@@ -103,13 +119,13 @@ def _conv(plan: Plan, q: ProjectionPlan, memory: Memory, kind: str, into: str) -
                         continue;
                     for (int32_t b = 0; b < {kx}; b++) {{
                         const int32_t column = {_position("x", px, "b", dx)};
-                        const {q.weight} *const w = {weight} + ((c * {ky} + a) * {kx} + b) * {group};
+                        const int32_t w = ((c * {ky} + a) * {kx} + b) * {group};
                         {kind} *to;
                         if ({_outside("column", sx, columns)})
                             continue;
                         to = {into} + ({first}{_over("row", sy)}) * {columns} + {_over("column", sx)};
                         for (int32_t o = 0; o < {group}; o++)
-                            to[o * {rows * columns}] += ({kind})w[o] * s;
+                            to[o * {rows * columns}] += {weight} * s;
                     }}
                 }}
             }}

@@ -32,10 +32,15 @@ def find_compiler() -> str | None:
 
 
 def run_program(
-    program: Program, folder: Path | None, inputs: Array, options: RunOptions, flags: Sequence[str] = FLAGS
+    program: Program,
+    folder: Path | None,
+    inputs: Array,
+    options: RunOptions,
+    flags: Sequence[str] = FLAGS,
+    int8: bool = False,
 ) -> IntegerRecording:
-    """Run a Program in C: the sources of its compiled folder, or ones made for the occasion. Events are not counted: ``counts``
-    is empty.
+    """Run a Program in C: the sources of its compiled folder, or ones made for the occasion (``int8``: packed). Events
+    are not counted: ``counts`` is empty.
 
     Raises :class:`UnsupportedError` where there is no compiler, :class:`TargetError` where compiling or running fails or
     takes longer than ``options.timeout_s``, and :class:`snncc.errors.InputError` where the data does not fit.
@@ -51,7 +56,7 @@ def run_program(
     parts: list[IntegerRecording] = []
     with tempfile.TemporaryDirectory(prefix="snncc-c-") as made:
         if folder is None:
-            emit(program, Path(made))
+            emit(program, Path(made), int8)
         elif not all((folder / name).is_file() for name in SOURCES):
             raise TargetError(f"{folder}: holds no C sources; compile with --target c")
         binary = str(Path(made) / "network")
@@ -63,6 +68,8 @@ def run_program(
             text = "\n".join(" ".join(map(str, row)) for row in part.reshape(len(part), -1).tolist())
             output = _call([binary, str(level)], text, deadline, options.timeout_s)
             parts.append(_recording(program, np.array(output.split(), np.int64), len(part), level))
+            if options.part:
+                options.part(parts[-1])
             if options.progress:
                 options.progress(start + len(part), len(samples))
     return join(program, parts) if len(parts) > 1 else parts[0]

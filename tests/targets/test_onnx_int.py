@@ -16,62 +16,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_programs import assert_equal, small
+from target_checks import (
+    OVERFLOWS,
+    RECORD,
+    ROUNDINGS,
+    check_against_reference,
+    check_recording,
+    check_refusals,
+    check_rounding_and_overflow,
+    written,
+)
 
-from snncc.compiler import compile_graph, write_compilation
-from snncc.data import load
 from snncc.errors import InputError, TargetError, UnsupportedError
-from snncc.frontends import load_model
-from snncc.program.artifact import read_artifact
 from snncc.program.program import EXACT, LOIHI, Program, Projection, Readout, Source, check_program
-from snncc.program.reference import run_reference
-from snncc.registry import get_target, resolve_model
-from snncc.target import CompileOptions, RunOptions
+from snncc.program.reference import IntegerRecording, run_reference
+from snncc.registry import get_target
+from snncc.target import RunOptions
 from snncc.targets.onnx_int import TARGET
 from snncc.targets.onnx_int.build import build_model
-from snncc.targets.onnx_int.check import check
+from snncc.targets.onnx_int.check import check, check_plan
 from snncc.targets.onnx_int.emit import FILES
 from snncc.targets.onnx_int.operands import encode, operand_limit, split_weights
 from snncc.targets.onnx_int.plan import plan
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-RECORD = RunOptions(record=True)
 DOCS = Path(__file__).parents[2] / "docs" / "onnx-int.md"
 FLOATS = {1, 10, 11, 16}
 """float32, float16, float64 and bfloat16 as ``TensorProto.DataType``."""
 
 
-def check_against_reference(program: Program, seed: int) -> None:
-    check_program(program)
-    assert check(program) == []
-    data = integer_networks.data_for(program, seed)
-    assert_equal(run_reference(program, data), TARGET.run(program, None, data, RECORD))
+def run(program: Program, data: np.ndarray) -> IntegerRecording:
+    return TARGET.run(program, None, data, RECORD)
 
 
 @networks.examples(30)
 @given(integer_networks.programs(EXACT), networks.seeds)
 def test_equals_the_reference_in_exact_arithmetic(program: Program, seed: int) -> None:
-    check_against_reference(program, seed)
+    check_against_reference(program, seed, TARGET, run)
 
 
 @networks.examples(30)
 @given(integer_networks.programs(LOIHI), networks.seeds)
 def test_equals_the_reference_in_loihi_arithmetic(program: Program, seed: int) -> None:
-    check_against_reference(program, seed)
+    check_against_reference(program, seed, TARGET, run)
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "floor", "toward_zero"])
-@pytest.mark.parametrize("rule", ["saturate", "wrap"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("rule", OVERFLOWS)
 def test_every_rounding_and_overflow_rule(rounding: str, rule: str) -> None:
-    """Membranes of both signs decay; currents of 12 bits overflow, membranes saturate."""
-    program = small(decay_v=np.asarray([4095, 1000, 2048]), decay_u=np.asarray(3000), threshold=np.asarray(3000))
-    arithmetic = replace(LOIHI, rounding=rounding, current_overflow=rule, state_bits=12)
-    weight = program.projections[0].weight * 100
-    program = replace(program, arithmetic=arithmetic, projections=(replace(program.projections[0], weight=weight),))
-    data = np.asarray([[3, 3], [1, 0], [0, 1], [2, 3]])
-    expected = run_reference(program, data)
-    assert np.abs(expected.membranes["n"]).max() == 2047
-    assert_equal(expected, TARGET.run(program, None, data, RECORD))
+    check_rounding_and_overflow(rounding, rule, run)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -127,24 +121,18 @@ def test_max_pooling_of_sums_beyond_32_bits(delay: int) -> None:
 
 @pytest.mark.parametrize("name", ["mnist-lif", "mnist-multi-threshold"])
 def test_trained_networks_on_images(name: str, tmp_path: Path) -> None:
-    path = resolve_model(name)
-    made = compile_graph(load_model(path), TARGET)
-    write_compilation(made, TARGET, CompileOptions(), path, tmp_path / "one")
-    images = load("mnist:demo", 3).inputs
-    artifact = read_artifact(tmp_path / "one")
-    TARGET.emit(artifact.program, tmp_path / "two")
-    expected = run_reference(artifact.program, images)
-    assert expected.spikes[artifact.program.populations[0].name].any()
-    run = TARGET.run(artifact.program, tmp_path / "one", images, replace(RECORD, batch=2))
-    assert run.counts
-    assert_equal(expected, run)
-    weights = sum(p.weight.size for p in artifact.program.projections)
+    program, images, expected = written(name, TARGET, tmp_path / "one")
+    TARGET.emit(program, tmp_path / "two")
+    made = TARGET.run(program, tmp_path / "one", images, replace(RECORD, batch=2))
+    assert made.counts
+    assert_equal(expected, made)
+    weights = sum(p.weight.size for p in program.projections)
     for file in FILES:
         data = (tmp_path / "one" / file).read_bytes()
         assert data == (tmp_path / "two" / file).read_bytes()
         assert weights < len(data) < weights + 25_000  # a byte a weight
     if name == "mnist-lif":
-        check_the_documented_example(tmp_path, images, run.predictions)
+        check_the_documented_example(tmp_path, images, made.predictions)
 
 
 def check_the_documented_example(folder: Path, images: np.ndarray, predictions: np.ndarray) -> None:
@@ -234,15 +222,7 @@ def test_pixels_meet_dense_weights_in_two_products() -> None:
 @pytest.mark.parametrize("kind", ["spike_count", "membrane", "summed_current"])
 @pytest.mark.parametrize("each_step", [False, True])
 def test_records_no_more_than_is_asked(kind: str, each_step: bool) -> None:
-    program = replace(small(), readout=Readout("n", kind, "highest_index", each_step=each_step))
-    data = np.asarray([[3, 1], [0, 2], [1, 1]])
-    expected = run_reference(program, data)
-    for options in (RunOptions(batch=2), RunOptions(record=True, membranes=False)):
-        made = TARGET.run(program, None, data, options)
-        np.testing.assert_array_equal(made.scores, expected.scores)
-        np.testing.assert_array_equal(made.predictions, expected.predictions)
-        assert (list(made.spikes), list(made.membranes)) == (["n"] if options.record else [], [])
-        assert made.counts == {}
+    check_recording(TARGET, kind, each_step)
 
 
 def test_any_name_will_do_and_parts_are_named() -> None:
@@ -261,22 +241,10 @@ def test_any_name_will_do_and_parts_are_named() -> None:
 
 
 def test_refuses_what_is_not_proven(tmp_path: Path) -> None:
-    wide = replace(small().projections[0], weight=np.full((3, 2), 2**30))
-    program = replace(small(guard_bits=16, v_init=np.asarray(0)), projections=(wide,), time_steps=2000)
-    finding = check(program)[0]
-    assert (finding.layer, finding.what, finding.limit) == ("n", "state too wide", "51 bits")
-    with pytest.raises(UnsupportedError, match=r"n: state too wide: 5\d bits, limit 51 bits; use fewer time steps"):
-        TARGET.emit(program, tmp_path / "x")
-    assert not (tmp_path / "x").exists()
-    steep = small(levels=60_000, reset_amount=np.asarray([1, 2**47, 1]), v_init=np.asarray([60_000, 0, 0]))
-    assert [f.what for f in check(steep)] == ["intermediate result too wide"]
-    late = replace(small(), readout=Readout("n", "weighted_count", time_weights=(2**63,) * 5))
-    assert [f.what for f in check(late)] == ["scores too wide"]
+    check_refusals(TARGET, tmp_path / "x")
     made = plan(small())
     long = replace(made.populations[0].incoming[0], limit=0, encoding=None)
     made = replace(made, populations=(replace(made.populations[0], incoming=(long,)),))
-    from snncc.targets.onnx_int.check import check_plan
-
     assert [str(f) for f in check_plan(made)] == [
         "w: too many inputs a neuron: 2, limit 8421504; use a smaller layer or a sparse projection"
     ]

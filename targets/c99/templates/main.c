@@ -13,9 +13,9 @@ static void print_spikes(void)
     int32_t i;
     (void)state;
     (void)i;
-#define PRINT(name, size, slots) \
+#define PRINT(name, size, slots, count) \
     for (i = 0; i < size; i++) \
-        printf("%ld ", (long)state->spikes_##name[(state->step - 1) % slots][i]);
+        printf("%ld ", (long)SNN_SPIKE(state->spikes_##name[(state->step - 1) % slots], count, i));
     SNN_SPIKES(PRINT)
 #undef PRINT
 }
