@@ -18,6 +18,7 @@ VERBS = {
     "run": "Run a compiled folder on data.",
     "verify": "Check the float network against its integer program and the target.",
     "profile": "Count spikes and operations, and price them.",
+    "energy": "Price event counts from a file, with latency and uncertainty.",
     "inspect": "Print what a model's network does, layer by layer.",
     "check": "List everything a target cannot take in a model.",
     "export": "Write a model as NIR or ONNX, with its complete semantics.",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--energy", is_flag=True, help="Price the counts in joules too.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
 @click.option("--sources", is_flag=True, help="Print every constant with its conditions and source.")
+@click.option("--write-counts", metavar="FILE", help="Write the counts as JSON, for snncc energy.")
 @shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
@@ -37,6 +38,7 @@ def command(
     energy: bool,
     cost_name: str | None,
     sources: bool,
+    write_counts: str | None,
     path: str,
     threads: int | None,
     as_json: bool,
@@ -55,6 +57,8 @@ def command(
     from snncc.target import RunOptions, run_all
 
     so_far.on_request(lambda: "nothing yet")
+    if write_counts:
+        _check_counts_file(write_counts)
     costs = load_costs(cost_name or DEFAULT_COSTS)
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, _ = shared.load_data(data_name, limit, graph)
@@ -65,6 +69,8 @@ def command(
         how = RunOptions(progress=done.progress, part=done.part, path=path, threads=threads or 0)
         run = run_all(engine, program, folder, inputs, how)
     report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
+    if write_counts:
+        _write_counts(write_counts, program, report)
     if as_json:
         priced = report_dict(report) if energy else None
         terminal.print_json(
@@ -79,6 +85,31 @@ def command(
     show(report, run, energy)
     if sources:
         _show_sources(report)
+
+
+def _check_counts_file(name: str) -> None:
+    """Refuse before the run what cannot be written after it."""
+    from pathlib import Path
+
+    from snncc.errors import InputError
+    from snncc.files import check_writable
+
+    if not name.endswith(".json"):
+        raise InputError(f"{name}: counts are written as JSON; give a name that ends in .json")
+    check_writable(Path(name))
+
+
+def _write_counts(name: str, program: Program, report: EnergyReport) -> None:
+    import json
+    from pathlib import Path
+
+    from snncc.energy.counted import Counted
+    from snncc.energy.counts_file import counts_document
+    from snncc.files import written_beside
+
+    run = Counted(program.name, report.total.counts, samples=report.samples, steps=program.time_steps)
+    with written_beside(Path(name)) as path:
+        path.write_text(json.dumps(counts_document(run), indent=1) + "\n", encoding="utf-8")
 
 
 def source_events(program: Program, inputs: Inputs) -> int | None:
@@ -151,8 +182,9 @@ def _events(p: Priced) -> list[str]:
 
 def _show_sources(report: EnergyReport) -> None:
     from snncc.energy.costs import cost_sets
+    from snncc.energy.record import constants
     from snncc.report import terminal as t
 
-    for name, c in report.costs.energy.items():
+    for name, c in constants(report.costs).items():
         t.fact(name, f"{c.value.typ:g} [{c.value.low:g} … {c.value.high:g}] {c.unit}", c.kind, c.conditions, c.source)
     t.fact("cost sets", ", ".join(cost_sets()), f"sha256 of this one {report.costs.sha256}")

@@ -1,4 +1,4 @@
-"""Published costs per event, one TOML a set, every figure with its interval, kind, conditions and source.
+"""Published costs, one TOML a set, every figure with its interval, kind, conditions and source.
 
 ::
 
@@ -8,7 +8,7 @@
     chip = "loihi1"
     grade = "C"                     # A validated on silicon, B calibrated on aggregates, C literature, D assumed
     grade_reason = "why"
-    [energy.neuron_access]          # any of ENERGY_COSTS
+    [energy.neuron_access]          # any of ENERGY_COSTS; also [time.…] (TIME_COSTS) and [power.…] (POWER_COSTS)
     low = 51.2
     typ = 51.6
     high = 52.0
@@ -16,32 +16,30 @@
     kind = "derived"                # silicon, spice, derived, vendor or assumed
     conditions = "supply voltage, what is included"
     source = "paper, table, doi"
+    [[curve.synchronisation]]       # any of CURVES: one entry a published point, in rising order
+    at = 1                          # tiles, bits or bytes, see CURVES
+    low = 0.6                       # … and the rest as above
 
-A figure without a source does not load.
+``[discrepancy.energy]`` and ``[discrepancy.time]`` say by which factor (unit "1") the model as a whole may lie off, ``[core]`` the
+widths and memories of a digital core (:mod:`snncc.energy.digital`). A figure without a source does not load.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from snncc.energy.scopes import GRADES
 from snncc.errors import InputError
 
 DEFAULT_COSTS = "loihi1"
-FORMAT = 1
-MAX_FILE_BYTES = 1 << 20
-"""A larger file is no cost set and is refused before it is read."""
-
-MAX_FIGURE = 1e12
-"""No figure in any unit is larger; infinity and typing errors are."""
-
 KINDS = ("silicon", "spice", "derived", "vendor", "assumed")
 ENERGY_UNITS = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "pJ": 1e-12, "fJ": 1e-15}
+TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
+POWER_UNITS = {"W": 1.0, "mW": 1e-3, "uW": 1e-6, "µW": 1e-6, "nW": 1e-9}
+UNITS = {"energy": ENERGY_UNITS, "time": TIME_UNITS, "power": POWER_UNITS, "discrepancy": {"1": 1.0}}
+"""Quantity to unit to its size in J, s, W or 1."""
+
 ENERGY_COSTS = {
     "neuron_access": "a mapped neuron, every step",
     "neuron_update": "a neuron whose state changes, on top of the access",
@@ -53,11 +51,47 @@ ENERGY_COSTS = {
     "axon_out": "a message that leaves a core",
     "hop_east_west": "a message, one tile east or west",
     "hop_north_south": "a message, one tile north or south",
+    "chip_crossing": "a message, from one chip to the next",
+    "synchronisation": "a core, every step",
+    "management_step": "the management processors, every step",
+    "input": "a value that the host sends",
+    "output": "a value that the host fetches",
+    "host_operation": "a multiply-accumulate on the host",
 }
 """What an ``[energy.…]`` entry may be called."""
 
-_HEAD = ("name", "title", "chip", "grade", "grade_reason")
-_FIELDS = ("low", "typ", "high", "unit", "kind", "conditions", "source")
+TIME_COSTS = {
+    **{
+        name: text
+        for name, text in ENERGY_COSTS.items()
+        if name.split("_")[0] in ("neuron", "spike", "synapse", "axon")
+    },
+    "hop_east_west": "the flight of a message, one tile east or west",
+    "hop_north_south": "the flight of a message, one tile north or south",
+    "management_step": "the management processors, every step",
+    "host": "the host, every inference",
+}
+"""What a ``[time.…]`` entry may be called."""
+
+POWER_COSTS = {
+    "core": "static power of a core in use",
+    "chip": "static power of a chip besides its cores",
+    "management": "management processors of a chip",
+    "board": "everything else on the board",
+}
+"""What a ``[power.…]`` entry may be called."""
+
+CURVES = {
+    "synchronisation": ("time", "tiles", "the barrier between steps"),
+    "add": ("energy", "bits", "an addition of integers"),
+    "multiply": ("energy", "bits", "a multiplication of integers"),
+    "sram_bit": ("energy", "bytes", "a bit read from or written to a memory of that capacity"),
+}
+"""What a ``[[curve.…]]`` may be called: name to its quantity, what ``at`` counts, and what it is."""
+
+DISCREPANCIES = {"energy": "energy of the whole", "time": "time of the whole"}
+CORE = ("weight_bits", "state_bits", "weight_bytes", "state_bytes")
+"""What ``[core]`` holds: widths of a weight and of a neuron's state, capacities of the two memories."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +116,10 @@ ZERO = Interval(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Cost:
-    """One cited figure. ``value`` is in ``unit``, as the file says it; ``joules`` is the same in joules."""
+    """One cited figure. ``value`` is in ``unit``, as the file says it; ``si`` is the same in J, s, W or 1.
+
+    ``at``: where on its curve it lies; None for a figure of its own.
+    """
 
     name: str
     value: Interval
@@ -90,11 +127,18 @@ class Cost:
     kind: str
     conditions: str
     source: str
+    quantity: str = "energy"
+    at: float | None = None
+
+    @property
+    def si(self) -> Interval:
+        """The figure in J, s, W or 1."""
+        return self.value.times(UNITS[self.quantity][self.unit])
 
     @property
     def joules(self) -> Interval:
-        """The figure in joules an event."""
-        return self.value.times(ENERGY_UNITS[self.unit])
+        """The figure in joules an event, of an energy."""
+        return self.si
 
 
 @dataclass(frozen=True)
@@ -104,8 +148,11 @@ class CostSet:
     Attributes:
         name, title, chip: what the file calls itself and what it describes.
         grade, grade_reason: how far to believe it; see :data:`snncc.energy.scopes.GRADES`.
-        energy: entry name to cost. What is not in it is not modelled.
+        energy: entry name to cost. What is not in it is not modelled; so with the others.
         file: where it was read. sha256: of that file's bytes.
+        time, power: as ``energy``. curves: name to its points, in rising order of ``at``.
+        discrepancy: "energy" and "time" to the factor by which the model as a whole may lie off.
+        core: :data:`CORE` of a digital core, empty for a chip.
     """
 
     name: str
@@ -116,6 +163,15 @@ class CostSet:
     energy: Mapping[str, Cost]
     file: str
     sha256: str
+    time: Mapping[str, Cost] = field(default_factory=dict)
+    power: Mapping[str, Cost] = field(default_factory=dict)
+    curves: Mapping[str, tuple[Cost, ...]] = field(default_factory=dict)
+    discrepancy: Mapping[str, Cost] = field(default_factory=dict)
+    core: Mapping[str, float] = field(default_factory=dict)
+
+    def sections(self) -> dict[str, Mapping[str, Cost]]:
+        """The sections of single figures, by their name in the file."""
+        return {"energy": self.energy, "time": self.time, "power": self.power, "discrepancy": self.discrepancy}
 
 
 def cost_sets() -> list[str]:
@@ -125,70 +181,15 @@ def cost_sets() -> list[str]:
 
 def load_costs(name_or_path: str | Path = DEFAULT_COSTS) -> CostSet:
     """A set by name, or from a file of one's own. Raises :class:`InputError` naming file and entry."""
+    from snncc.energy.cost_file import read_costs
+
     if str(name_or_path) in cost_sets():
-        return _read(_folder() / f"{name_or_path}.toml")
+        return read_costs(_folder() / f"{name_or_path}.toml")
     path = Path(name_or_path)
     if not path.is_file():
         raise InputError(f"{name_or_path}: is neither a cost set ({', '.join(cost_sets())}) nor a file")
-    return _read(path)
+    return read_costs(path)
 
 
 def _folder() -> Path:
     return Path(__file__).parent / "costs"
-
-
-def _read(path: Path) -> CostSet:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: has {path.stat().st_size:,} bytes; a cost file has at most {MAX_FILE_BYTES:,}")
-        data = path.read_bytes()
-        content = tomllib.loads(data.decode())
-    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise InputError(f"{path}: is no readable TOML file ({error})") from error
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {content.get('format')!r}; this version of snncc reads format = {FORMAT}")
-    _refuse_unknown(str(path), content, ("format", *_HEAD, "energy"))
-    head = {key: _text(str(path), content, key) for key in _HEAD}
-    if head["grade"] not in GRADES:
-        raise InputError(f"{path}: grade is {head['grade']!r}; it must be one of {', '.join(GRADES)}")
-    entries = content.get("energy")
-    if not isinstance(entries, dict) or not entries:
-        raise InputError(f"{path}: holds no [energy.…] entry; give at least one of {', '.join(ENERGY_COSTS)}")
-    _refuse_unknown(f"{path}: energy", entries, tuple(ENERGY_COSTS))
-    energy = {name: _cost(f"{path}: energy.{name}", name, entry) for name, entry in entries.items()}
-    return CostSet(**head, energy=energy, file=str(path), sha256=hashlib.sha256(data).hexdigest())
-
-
-def _cost(where: str, name: str, entry: Any) -> Cost:
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: is {entry!r}; a bare figure has no source, write a table with {', '.join(_FIELDS)}")
-    _refuse_unknown(where, entry, _FIELDS)
-    value = Interval(*(_number(where, entry, key) for key in ("low", "typ", "high")))
-    if not value.low <= value.typ <= value.high:
-        raise InputError(f"{where}: low {value.low}, typ {value.typ}, high {value.high} are not in rising order")
-    unit, kind, conditions, source = (_text(where, entry, key) for key in ("unit", "kind", "conditions", "source"))
-    if unit not in ENERGY_UNITS:
-        raise InputError(f"{where}: unit is {unit!r}; an energy is in one of {', '.join(ENERGY_UNITS)}")
-    if kind not in KINDS:
-        raise InputError(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
-    return Cost(name, value, unit, kind, conditions, source)
-
-
-def _number(where: str, entry: Mapping[str, Any], key: str) -> float:
-    value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_FIGURE:
-        raise InputError(f"{where}: {key} is {value!r}; it must be a finite number, 0 or more")
-    return float(value)
-
-
-def _text(where: str, entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {key} is {value!r}; it must be said in words, a figure without it does not load")
-    return value.strip()
-
-
-def _refuse_unknown(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in table:
-        if key not in known:
-            raise InputError(f"{where}: {key!r} is unknown; known are {', '.join(known)}")

@@ -1,9 +1,13 @@
-"""Which events there are, which cost prices each, and in which scope: the whole energy model as three tables.
+"""Which events there are, which cost prices each, and in which scope: the whole energy model as tables.
 
 A scope adds to the one before it: S0 operations, S1 core dynamic, S2 + network on chip, S3 + static power, S4 + management
-processors and host, S5 board. Core dynamic energy over all steps (docs/energy.md)::
+processors and host, S5 board. Over all T steps of an inference that takes t_inf (docs/energy.md)::
 
-    E = N_mapped·e_acc + N_active·e_upd + N_fired·e_spk + Σ_format S·e_syn + A_in·e_axin + A_out·e_axout
+    E_S1 = N_mapped·e_acc + N_active·e_upd + N_fired·e_spk + Σ_format S·e_syn + A_in·e_axin + A_out·e_axout
+    E_S2 = E_S1 + Σ hops·e_hop + crossings·e_chip + T·cores·e_sync
+    E_S3 = E_S2 + (cores·P_core + chips·P_chip)·t_inf
+    E_S4 = E_S3 + chips·P_mgmt·t_inf + T·e_mgmt + I_in·e_in + O_out·e_out
+    E_S5 = E_S4 + P_board·t_inf
 """
 
 from __future__ import annotations
@@ -22,6 +26,15 @@ EVENTS = {
     "host_operations": "multiply-accumulates of a static input, done once on the host and injected as a current each step",
 }
 """Event counters of S0: name to meaning. Synaptic operations are non-zero weight × non-zero source × valid position."""
+
+PLACED_EVENTS = {
+    "hops_east_west": "messages times tiles that each goes east or west",
+    "hops_north_south": "messages times tiles that each goes north or south",
+    "chip_crossings": "messages times chips that each leaves",
+    "inputs": "values that the host sends",
+    "outputs": "values that the host fetches",
+}
+"""Counters that need neurons placed on cores, or a host."""
 
 SYNAPTIC_EVENTS = ("synaptic_dense", "synaptic_sparse", "synaptic_conv")
 
@@ -44,6 +57,36 @@ TERMS = (
     Term("synaptic_conv", "synapse_conv", "S1"),
     Term("axons_in", "axon_in", "S1"),
     Term("axons_out", "axon_out", "S1"),
+)
+
+PLACED_TERMS = (
+    Term("hops_east_west", "hop_east_west", "S2"),
+    Term("hops_north_south", "hop_north_south", "S2"),
+    Term("chip_crossings", "chip_crossing", "S2"),
+    Term("core_steps", "synchronisation", "S2"),
+    Term("steps", "management_step", "S4"),
+    Term("inputs", "input", "S4"),
+    Term("outputs", "output", "S4"),
+    Term("host_operations", "host_operation", "S4"),
+)
+"""``core_steps`` are cores × steps and ``steps`` steps, of all samples: both follow from the run and are not counted."""
+
+
+@dataclass(frozen=True)
+class StaticTerm:
+    """Power that flows for as long as an inference takes: ``number`` of ``cost`` (a power), in ``scope``."""
+
+    name: str
+    number: str
+    cost: str
+    scope: str
+
+
+STATIC_TERMS = (
+    StaticTerm("core_static", "cores", "core", "S3"),
+    StaticTerm("chip_static", "chips", "chip", "S3"),
+    StaticTerm("management", "chips", "management", "S4"),
+    StaticTerm("board", "boards", "board", "S5"),
 )
 
 

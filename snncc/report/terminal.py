@@ -70,6 +70,16 @@ def joules(value: float | None) -> str:
     return "0 J" if value == 0 else f"{value:.2e} J"
 
 
+def seconds(value: float | None) -> str:
+    """Time with the unit that fits."""
+    if value is None:
+        return "not modelled"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
 def bar(share: float, width: int = 12) -> str:
     """A share of 1 as blocks."""
     return "▇" * round(share * width)

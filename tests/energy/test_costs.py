@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from snncc.energy.costs import DEFAULT_COSTS, ENERGY_COSTS, cost_sets, load_costs
+from snncc.energy.record import constants
 from snncc.energy.scopes import TERMS
 from snncc.errors import InputError
 
@@ -30,11 +31,20 @@ source = "nobody"
 
 
 def test_what_ships() -> None:
-    assert cost_sets() == ["loihi1", "loihi1-davies2018", "loihi1-sanafe"]
+    assert cost_sets() == [
+        "digital",
+        "loihi1",
+        "loihi1-davies2018",
+        "loihi1-sanafe",
+        "loihi2",
+        "spinnaker1",
+        "spinnaker2",
+        "truenorth",
+    ]
     for name in cost_sets():
         costs = load_costs(name)
         assert costs.name == name
-        assert all(len(cost.source) > 20 and cost.conditions for cost in costs.energy.values())
+        assert all(len(cost.source) > 20 and cost.conditions for cost in constants(costs).values())
         assert costs.sha256 == hashlib.sha256(Path(costs.file).read_bytes()).hexdigest()
     assert load_costs().name == DEFAULT_COSTS
 
@@ -108,7 +118,19 @@ def test_any_change_changes_the_hash(tmp_path: Path) -> None:
         ('"nJ"', '"ns"', "energy.spike_out: unit is 'ns'"),
         ('"assumed"', '"guessed"', "energy.spike_out: kind is 'guessed'"),
         ("[energy.spike_out]", "[energy.spike_off]", "energy: 'spike_off' is unknown"),
-        ("[energy.spike_out]", "[power.spike_out]", "'power' is unknown"),
+        ("[energy.spike_out]", "[force.spike_out]", "'force' is unknown"),
+        ("[energy.spike_out]", "[power.spike_out]", "power: 'spike_out' is unknown"),
+        ("[energy.spike_out]", "[time.spike_out]", "time.spike_out: unit is 'nJ'; time is in one of"),
+        ("[energy.spike_out]", "[[curve.add]]", "curve.add: at is None"),
+        ("[energy.spike_out]", "[[curve.add]]\nat = 0", "curve.add: at is 0; it must be more than 0"),
+        ("[energy.spike_out]", "[curve.add]", "curve.add: is {"),
+        ("[energy.spike_out]", "[[curve.sub]]", "curve: 'sub' is unknown"),
+        ("[energy.spike_out]", "[core]\nweight_bits = 8\n[energy.spike_out]", "core: state_bits is None"),
+        (
+            "[energy.spike_out]",
+            "[core]\nweight_bits = 8\nstate_bits = 8\nweight_bytes = 8\nstate_bytes = 8\n[energy.spike_out]",
+            "[core] needs [[curve.add]]",
+        ),
         ('source = "nobody"', 'source = "nobody"\nsauce = 1', "energy.spike_out: 'sauce' is unknown"),
         ('grade = "D"', 'grade = "E"', "grade is 'E'"),
         ("format = 1", "format = 2", "format is 2"),
@@ -151,3 +173,71 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     large.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(InputError, match="1,048,577 bytes"):
         load_costs(large)
+
+
+def test_the_published_times_and_powers() -> None:
+    """Of docs/energy.md's sources, in ns and mW."""
+    davies, sanafe, loihi = (load_costs(name) for name in ("loihi1-davies2018", "loihi1-sanafe", "loihi1"))
+    nanoseconds = {name: cost.value.typ for name, cost in sanafe.time.items()}
+    assert nanoseconds == {
+        "neuron_access": 6.0,
+        "neuron_update": 3.7,
+        "spike_out": 30.0,
+        "synapse_dense": 3.8,
+        "synapse_sparse": 4.7,
+        "synapse_conv": 3.1,
+        "axon_in": 16.0,
+        "axon_out": 5.1,
+        "hop_east_west": 4.1,
+        "hop_north_south": 6.5,
+    }
+    assert davies.time["neuron_access"].value.typ + davies.time["neuron_update"].value.typ == pytest.approx(8.4)
+    assert [(c.at, c.si.typ) for c in davies.curves["synchronisation"]] == [
+        (1, pytest.approx(113e-9)),
+        (32, pytest.approx(465e-9)),
+    ]
+    assert [(c.at, c.value.typ) for c in sanafe.curves["synchronisation"]][:4] == [
+        (1, 0.6),
+        (2, 1.0),
+        (4, 1.4),
+        (29, 1.8),
+    ]
+    core, management = loihi.power["core"].si, loihi.power["management"].si
+    assert (core.low, core.typ, core.high) == pytest.approx((0.38e-3, 0.6e-3, 0.82e-3))
+    assert (management.low, management.typ, management.high) == pytest.approx((20e-3, 22e-3, 65e-3))
+    assert not davies.power and not sanafe.power, "nobody publishes them with these sets"
+    assert "chip" not in loihi.power and "board" not in loihi.power
+
+
+def test_the_suggested_set_brackets_the_published_ones() -> None:
+    """Wherever two sets publish a figure, the default's interval holds both (its synapse times end at SANA-FE's formats)."""
+    loihi = load_costs("loihi1")
+    for name in ("loihi1-davies2018", "loihi1-sanafe"):
+        other = load_costs(name)
+        for section in ("energy", "time"):
+            ours, theirs = loihi.sections()[section], other.sections()[section]
+            for entry in theirs.keys() & ours.keys():
+                assert ours[entry].si.low <= theirs[entry].si.typ <= ours[entry].si.high, (name, section, entry)
+
+
+def test_loihi2_is_loihi1_scaled_and_says_that_it_is_assumed() -> None:
+    one, two = load_costs("loihi1"), load_costs("loihi2")
+    assert two.grade == "D" and "assumed" in two.title and "no energy or time" in two.grade_reason
+    ours, theirs = constants(two), constants(one)
+    assert ours.keys() == theirs.keys()
+    for name, cost in ours.items():
+        value = theirs[name].si
+        assert cost.kind == "assumed"
+        assert (cost.si.low, cost.si.typ, cost.si.high) == pytest.approx(
+            (0.3 * value.low, value.typ, 1.5 * value.high), rel=1e-5
+        )
+
+
+def test_points_of_a_curve_rise(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    point = GOOD.split("[energy.spike_out]")[1].replace("nJ", "ns")
+    path.write_text(GOOD + "".join(f"\n[[curve.synchronisation]]\nat = {at}{point}" for at in (1, 4)))
+    assert [c.at for c in load_costs(path).curves["synchronisation"]] == [1, 4]
+    path.write_text(GOOD + "".join(f"\n[[curve.synchronisation]]\nat = {at}{point}" for at in (4, 1)))
+    with pytest.raises(InputError, match=r"curve.synchronisation: at \(tiles\) runs 4, 1; it must rise"):
+        load_costs(path)

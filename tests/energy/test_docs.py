@@ -8,5 +8,6 @@ from pathlib import Path
 
 def test_the_figures_of_the_energy_page() -> None:
     page = Path(__file__).parents[2] / "docs" / "energy.md"
-    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
-    assert result.attempted >= 10 and result.failed == 0
+    known = {"counts_folder": page.parent / "counts"}
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8", globs=known)
+    assert result.attempted >= 15 and result.failed == 0
