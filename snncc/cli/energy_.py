@@ -48,9 +48,15 @@ def show(a: Account) -> None:
     from snncc.report import terminal as t
 
     run = a.run
-    parts = ((run.steps, "steps"), (run.cores, "cores"), (run.tiles, "tiles"), (run.chips, "chips"))
-    known = [f"{n:,} {what}" for n, what in parts if n is not None]
-    t.fact("counts", run.name, ", ".join([f"{run.samples:,} samples", *known]))
+    parts = (
+        (run.samples, "samples"),
+        (run.steps, "steps"),
+        (run.cores, "cores"),
+        (run.tiles, "tiles"),
+        (run.chips, "chips"),
+    )
+    known = [f"{n:,} {what if n > 1 else what[:-1]}" for n, what in parts if n is not None]
+    t.fact("counts", shared.visible(run.name), ", ".join(known))
     rows = [
         [
             term.name,
@@ -70,7 +76,9 @@ def show(a: Account) -> None:
         if scope.energy is None:
             t.fact(scope.key, f"{scope.title}: not modelled, see below")
             continue
-        t.fact(scope.key, f"{scope.title}: {estimate(scope.energy, t.joules)}", f"grade {a.costs.grade}")
+        without = len(scope.leaves_out)
+        note = [f"without {without} term{'s' if without > 1 else ''} left out below"] if without else []
+        t.fact(scope.key, f"{scope.title}: {estimate(scope.energy, t.joules)}", f"grade {a.costs.grade}", *note)
     if a.latency is None:
         t.fact("latency", f"not modelled: {a.latency_missing.get('latency', '')}")
     else:

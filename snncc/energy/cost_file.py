@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from snncc.energy.costs import (
@@ -54,11 +55,13 @@ def read_costs(path: Path) -> CostSet:
     except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
         raise InputError(f"{path}: is no readable TOML file ({error})") from error
     if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {content.get('format')!r}; this version of snncc reads format = {FORMAT}")
+        raise InputError(
+            f"{path}: format is {shown(content.get('format'))}; this version of snncc reads format = {FORMAT}"
+        )
     _refuse_unknown(str(path), content, ("format", *_HEAD, *_SECTIONS, "curve", "core"))
     head = {key: _text(str(path), content, key) for key in _HEAD}
     if head["grade"] not in GRADES:
-        raise InputError(f"{path}: grade is {head['grade']!r}; it must be one of {', '.join(GRADES)}")
+        raise InputError(f"{path}: grade is {shown(head['grade'])}; it must be one of {', '.join(GRADES)}")
     sections = {name: _section(path, name, content.get(name, {})) for name in _SECTIONS}
     costs = CostSet(
         name=head["name"],
@@ -84,20 +87,20 @@ def read_costs(path: Path) -> CostSet:
 
 def _section(path: Path, section: str, entries: Any) -> dict[str, Cost]:
     if not isinstance(entries, dict):
-        raise InputError(f"{path}: {section} is {entries!r}; write tables [{section}.…]")
+        raise InputError(f"{path}: {section} is {shown(entries)}; write tables [{section}.…]")
     _refuse_unknown(f"{path}: {section}", entries, tuple(_SECTIONS[section]))
     return {name: _cost(f"{path}: {section}.{name}", name, entry, section) for name, entry in entries.items()}
 
 
 def _curves(path: Path, curves: Any) -> dict[str, tuple[Cost, ...]]:
     if not isinstance(curves, dict):
-        raise InputError(f"{path}: curve is {curves!r}; write tables [[curve.…]]")
+        raise InputError(f"{path}: curve is {shown(curves)}; write tables [[curve.…]]")
     _refuse_unknown(f"{path}: curve", curves, tuple(CURVES))
     result = {}
     for name, points in curves.items():
         where, (quantity, what, _) = f"{path}: curve.{name}", CURVES[name]
         if not isinstance(points, list) or not points:
-            raise InputError(f"{where}: is {points!r}; write [[curve.{name}]] once a point")
+            raise InputError(f"{where}: is {shown(points)}; write [[curve.{name}]] once a point")
         costs = tuple(_cost(where, name, point, quantity, on_curve=True) for point in points)
         places = [c.at or 0.0 for c in costs]
         if any(a >= b for a, b in pairwise(places)):
@@ -110,7 +113,7 @@ def _core(path: Path, core: Any) -> dict[str, float]:
     if not core:
         return {}
     if not isinstance(core, dict):
-        raise InputError(f"{path}: core is {core!r}; write a table with {', '.join(CORE)}")
+        raise InputError(f"{path}: core is {shown(core)}; write a table with {', '.join(CORE)}")
     _refuse_unknown(f"{path}: core", core, CORE)
     return {key: _number(f"{path}: core", core, key, above_zero=True) for key in CORE}
 
@@ -118,7 +121,9 @@ def _core(path: Path, core: Any) -> dict[str, float]:
 def _cost(where: str, name: str, entry: Any, quantity: str, on_curve: bool = False) -> Cost:
     fields = ("at", *_FIELDS) if on_curve else _FIELDS
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: is {entry!r}; a bare figure has no source, write a table with {', '.join(fields)}")
+        raise InputError(
+            f"{where}: is {shown(entry)}; a bare figure has no source, write a table with {', '.join(fields)}"
+        )
     _refuse_unknown(where, entry, fields)
     at = _number(where, entry, "at", above_zero=True) if on_curve else None
     value = Interval(*(_number(where, entry, key) for key in ("low", "typ", "high")))
@@ -127,29 +132,31 @@ def _cost(where: str, name: str, entry: Any, quantity: str, on_curve: bool = Fal
     unit, kind, conditions, source = (_text(where, entry, key) for key in ("unit", "kind", "conditions", "source"))
     units = UNITS[quantity]
     if unit not in units:
-        raise InputError(f"{where}: unit is {unit!r}; {quantity} is in one of {', '.join(units)}")
+        raise InputError(f"{where}: unit is {shown(unit)}; {quantity} is in one of {', '.join(units)}")
     if kind not in KINDS:
-        raise InputError(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        raise InputError(f"{where}: kind is {shown(kind)}; it must be one of {', '.join(KINDS)}")
     return Cost(name, value, unit, kind, conditions, source, quantity, at)
 
 
 def _number(where: str, entry: Mapping[str, Any], key: str, above_zero: bool = False) -> float:
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_FIGURE:
-        raise InputError(f"{where}: {key} is {value!r}; it must be a finite number, 0 or more")
+        raise InputError(f"{where}: {key} is {shown(value)}; it must be a finite number, 0 or more")
     if above_zero and value == 0:
-        raise InputError(f"{where}: {key} is {value!r}; it must be more than 0")
+        raise InputError(f"{where}: {key} is {shown(value)}; it must be more than 0")
     return float(value)
 
 
 def _text(where: str, entry: Mapping[str, Any], key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {key} is {value!r}; it must be said in words, a figure without it does not load")
+        raise InputError(
+            f"{where}: {key} is {shown(value)}; it must be said in words, a figure without it does not load"
+        )
     return value.strip()
 
 
 def _refuse_unknown(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            raise InputError(f"{where}: {key!r} is unknown; known are {', '.join(known)}")
+            raise InputError(f"{where}: {shown(key)} is unknown; known are {', '.join(known)}")

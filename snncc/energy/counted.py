@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as shown
 
 import numpy as np
 
@@ -59,10 +60,10 @@ class Counted:
             if getattr(self, key) is not None:
                 _check_number(self.name, key, getattr(self, key))
         if not isinstance(self.host, bool):
-            raise InputError(f"{self.name}: host is {self.host!r}; it must be true or false")
+            raise InputError(f"{self.name}: host is {shown(self.host)}; it must be true or false")
         for event, count in self.counts.items():
             if event not in COUNTED:
-                raise InputError(f"{self.name}: the event {event!r} is unknown; known are {', '.join(COUNTED)}")
+                raise InputError(f"{self.name}: the event {shown(event)} is unknown; known are {', '.join(COUNTED)}")
             _check_number(self.name, event, count)
         arrays = {event: self._array(event, values) for event, values in self.per_core.items()}
         object.__setattr__(self, "per_core", arrays)
@@ -86,14 +87,16 @@ class Counted:
     def _array(self, event: str, values: object) -> np.ndarray:
         where = f"{self.name}: per_core.{event}"
         if event not in PER_CORE_EVENTS:
-            raise InputError(f"{where}: is unknown; by core and step come {', '.join(PER_CORE_EVENTS)}")
+            raise InputError(
+                f"{self.name}: per_core: {shown(event)} is unknown; by core and step come {', '.join(PER_CORE_EVENTS)}"
+            )
         if self.cores is None or self.steps is None:
             raise InputError(f"{where}: needs cores and steps, which are not given")
         try:
             array = np.asarray(values, dtype=np.float64)
         except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
-                f"{where}: is no table of numbers ({error}); give {self.cores} × {self.steps} counts"
+                f"{where}: is no table of numbers ({str(error)[:200]}); give {self.cores} × {self.steps} counts"
             ) from error
         if array.shape != (self.cores, self.steps):
             shape = " × ".join(map(str, array.shape)) or "a single number"
@@ -120,9 +123,9 @@ def _check_whole(name: str, key: str, value: object, optional: bool) -> None:
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
-        raise InputError(f"{name}: {key} is {value!r}; it must be a whole number, 1 or more")
+        raise InputError(f"{name}: {key} is {shown(value)}; it must be a whole number, 1 or more")
 
 
 def _check_number(name: str, key: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
-        raise InputError(f"{name}: {key} is {value!r}; it must be a finite number, 0 or more")
+        raise InputError(f"{name}: {key} is {shown(value)}; it must be a finite number, 0 or more")

@@ -23,16 +23,19 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from snncc.energy.counted import Counted
 from snncc.errors import InputError
 
 FORMAT = 1
-MAX_FILE_BYTES = 1 << 26
-"""64 MiB: a million cells of 8 events."""
+MAX_FILE_BYTES = 1 << 25
+"""32 MiB: 8 events of 200,000 cores × steps with room to spare."""
 
+MAX_NAME = 200
 _HEAD = (
     "samples", "steps", "cores", "tiles", "chips", "period_seconds", "inference_seconds", "host_seconds", "host",
 )  # fmt: skip
@@ -57,12 +60,14 @@ def read_counts(path: str | Path) -> Counted:
         raise InputError(f"{path}: holds {type(content).__name__}; it must be a table with {', '.join(_FIELDS)}")
     for key in content:
         if key not in _FIELDS:
-            raise InputError(f"{path}: {key!r} is unknown; known are {', '.join(_FIELDS)}")
+            raise InputError(f"{path}: {shown(key)} is unknown; known are {', '.join(_FIELDS)}")
     if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {content.get('format')!r}; this version of snncc reads format = {FORMAT}")
+        raise InputError(
+            f"{path}: format is {shown(content.get('format'))}; this version of snncc reads format = {FORMAT}"
+        )
     name = content.get("name", path.stem)
-    if not isinstance(name, str) or not name.strip():
-        raise InputError(f"{path}: name is {name!r}; it must be text")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
+        raise InputError(f"{path}: name is {shown(name)}; it must be text of at most {MAX_NAME} characters")
     counts, per_core = (_table(path, content, key) for key in ("counts", "per_core"))
     if not counts and not per_core:
         raise InputError(f"{path}: holds no [counts]; give how often each event happened")
@@ -97,5 +102,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands there twice")
+        twice = next(n for n, times in Counter(names).items() if times > 1)
+        raise ValueError(f"{shown(twice)} stands there twice")
     return result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snncc.energy.costs import load_costs
+from snncc.energy.costs import cost_sets, load_costs
 
 PAGE_COUNTS = Path(__file__).parents[2] / "docs" / "counts" / "mnist-multi-threshold.json"
 COUNTS = """format = 1
@@ -37,7 +37,14 @@ def test_words(snncc, counts: Path) -> None:  # type: ignore[no-untyped-def]
     assert code == 0
     assert "a published run" in out and "S3" in out and "5–95 %" in out and "latency" in out and "J·s" in out
     assert "left out   active, " in out and "not counted" in out
+    assert "1 sample, 3 steps, 2 cores, 1 tile, 1 chip" in out and "terms left out below" in out
     assert "axons_in" in out and "no host is described" in out and "grade B" in out
+
+
+def test_help_names_every_cost_set(snncc) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = snncc("energy", "--help")
+    words = out.replace(",", " ").replace(".", " ").split()
+    assert code == 0 and set(cost_sets()) <= set(words)
 
 
 def test_json_holds_the_same_and_the_hash(snncc, counts: Path) -> None:  # type: ignore[no-untyped-def]

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snncc.energy.account import account
+from snncc.energy.costs import load_costs
 from snncc.energy.counted import Counted
 from snncc.energy.counts_file import MAX_FILE_BYTES, counts_document, read_counts
 from snncc.errors import InputError
@@ -79,6 +81,9 @@ def test_bad_files_name_the_field(tmp_path: Path, old: str, new: str, told: str)
     [
         ("", "no readable JSON"),
         ("[]", "holds list"),
+        ('{"format": 1, "name": "' + "n" * 5000 + '", "counts": {"spikes": 1}}', "text of at most 200 characters"),
+        ('{"format": 1, "counts": {"' + "n" * 5000 + '": 1}}', "is unknown"),
+        ('{"format": 1, "counts": {"spikes": ' + str([1] * 5000) + "}}", "spikes is [1, 1"),
         ("3", "holds int"),
         ('{"format": 1}', r"holds no [counts]"),
         ('{"format": 1, "counts": [1]}', "counts is list"),
@@ -94,7 +99,7 @@ def test_bad_json(tmp_path: Path, text: str, told: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         read_counts(path)
-    assert str(path) in str(caught.value) and told in str(caught.value)
+    assert str(path) in str(caught.value) and told in str(caught.value) and len(str(caught.value)) < 1000
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -113,5 +118,30 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     large = tmp_path / "large.toml"
     with large.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(InputError, match="67,108,865 bytes"):
+    with pytest.raises(InputError, match="33,554,433 bytes"):
         read_counts(large)
+
+
+@pytest.mark.parametrize("kind", ["counts", "costs"])
+def test_damaged_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
+    """Bytes changed, cut out and repeated: either the file still makes sense, or the error is one of ours and names it."""
+    sound = TOML.encode() if kind == "counts" else Path(load_costs("digital").file).read_bytes()
+    path = tmp_path / "damaged.toml"
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(sound)
+        start = int(rng.integers(len(data)))
+        stop = min(len(data), start + int(rng.integers(1, 20)))
+        chance = rng.random()
+        data[start:stop] = rng.bytes(1) if chance < 0.3 else b"" if chance < 0.6 else data[start:stop] * 3
+        path.write_bytes(data)
+        try:
+            if kind == "counts":
+                account(read_counts(path), load_costs("loihi1"), 10)
+            else:
+                account(Counted("x", {"updates": 1}), load_costs(path), 10)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert 30 < refused < 300
