@@ -27,6 +27,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
 target_option = click.option("--target", "-t", "target_name", help="What to compile for; snncc targets lists them.")
+
+
+def chip_option(required: bool = False) -> Callable[[F], F]:
+    """Adds --chip."""
+    return click.option(
+        "--chip",
+        "chip_name",
+        required=required,
+        metavar="NAME|FILE",
+        help="A chip (loihi1, loihi2, unlimited) or a .toml file of your own.",
+    )
+
+
 data_option = click.option(
     "--data",
     "data_name",

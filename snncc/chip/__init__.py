@@ -1,0 +1,1 @@
+"""A Program on a chip: its limits as data, neurons split over cores, cores placed on a mesh, and events counted there."""

@@ -1,0 +1,188 @@
+"""``snncc place``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snncc.cli import options as shared
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from snncc.chip.partition import Partition
+    from snncc.chip.place import Placement
+    from snncc.chip.spec import Chip
+    from snncc.program.program import Program
+
+
+@click.command("place")
+@click.argument("model")
+@shared.chip_option(required=True)
+@shared.target_option
+@click.option("--map", "show_map", is_flag=True, help="Draw the mesh, a letter a core.")
+@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Write a drawing of cores by layer and fill.")
+@click.option("--data", "data_name", help="Place for the spikes counted on a data set, such as mnist:demo.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=64, show_default=True, help="Samples of the data set to count on."
+)
+@shared.encode_option
+@shared.quantise_options
+@shared.semantics_options
+@shared.json_option
+def command(
+    model: str,
+    chip_name: str,
+    target_name: str | None,
+    show_map: bool,
+    svg_file: Path | None,
+    data_name: str | None,
+    limit: int,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Put the neurons of MODEL (or of a compiled folder) on the cores of a chip, and say what that fills.
+
+    Without --data every neuron that fires counts one message to each core that listens. Exits with 1, and lists every
+    reason, where the network does not fit.
+    """
+    from snncc.chip.draw import svg
+    from snncc.chip.partition import partition
+    from snncc.chip.place import place
+    from snncc.chip.spec import load_chip
+    from snncc.files import check_writable, written_beside
+    from snncc.report import terminal
+    from snncc.report.findings import show_findings
+
+    chip = load_chip(chip_name)
+    if svg_file is not None:
+        check_writable(svg_file)
+    target = target_name or (None if Path(model).is_dir() else chip.target)
+    graph, program, _, folder = shared.compiled_or_compile(model, target, rest)
+    cut, findings = partition(program, chip)
+    if cut is None:
+        if as_json:
+            terminal.print_json({"chip": chip.name, "findings": [vars(f) for f in findings]})
+        else:
+            show_findings(findings)
+        raise click.exceptions.Exit(1)
+    spikes = None if data_name is None else measured(program, folder, graph, data_name, limit, as_json)
+    made = place(cut, spikes)
+    if svg_file is not None:
+        with written_beside(svg_file) as beside:
+            beside.write_text(svg(made), encoding="utf-8")
+    if as_json:
+        terminal.print_json(facts(made))
+        return
+    show(made, show_map)
+    if svg_file is not None:
+        terminal.fact("wrote", str(svg_file))
+
+
+def measured(
+    program: Program, folder: Path | None, graph: Any, data_name: str, limit: int, quiet: bool
+) -> dict[str, np.ndarray]:
+    """How often each neuron fires on the first samples of a data set, by population."""
+    from snncc.feed import portions
+    from snncc.registry import get_target
+    from snncc.report import terminal
+    from snncc.target import RunOptions
+
+    inputs, _ = shared.load_data(data_name, limit, graph)
+    engine = get_target("fixed-sim")
+    made: dict[str, Any] = {}
+    with shared.announced(engine), terminal.progress("counting", not quiet) as update:
+        for part in portions(inputs, program.source, program.time_steps):
+            run = engine.run(program, folder, part, RunOptions(record=True, membranes=False, progress=update))
+            for name, raster in run.spikes.items():
+                made[name] = made.get(name, 0) + (raster != 0).sum(axis=(0, 1))
+    return made
+
+
+def facts(placement: Placement) -> dict[str, Any]:
+    """All there is to say, for machines."""
+    partition = placement.partition
+    chip = partition.chip
+    return {
+        "chip": chip.name,
+        "file": chip.file,
+        "sha256": chip.sha256,
+        "cores": len(partition.cores),
+        "chips": placement.chips_used,
+        "tiles": placement.tiles_used,
+        "layers": layers(partition),
+        "limits": {
+            name: {"value": limit.value, "unknown": limit.unknown, "assumed": limit.assumed, "source": limit.source}
+            for name, limit in chip.limits.items()
+        },
+        "traffic": {
+            "measured": placement.measured,
+            "messages": int(placement.traffic.messages.sum()),
+            "hop_weighted": placement.cost,
+            "hop_weighted_in_order": placement.naive_cost,
+        },
+        "placed": [
+            {
+                "core": i, "chip": int(placement.chip_of[i]), "tile": int(placement.tiles[i]), "layer": box.population,
+                "channels": list(box.channels), "rows": list(box.rows), "columns": list(box.columns), **taken,
+            }
+            for i, (box, taken) in enumerate(zip(partition.cores, partition.taken, strict=True))
+        ],
+    }  # fmt: skip
+
+
+def layers(partition: Partition) -> list[dict[str, Any]]:
+    """Cores of each layer, and the fullest core's share of each limit that has a number."""
+    from snncc.chip.draw import fills
+
+    shares = fills(partition)
+    made = []
+    for p in partition.program.populations:
+        mine = [i for i, box in enumerate(partition.cores) if box.population == p.name]
+        full = {name: float(share[mine].max()) for name, share in shares.items()}
+        made.append({"layer": p.name, "neurons": p.size, "cores": len(mine), "fill": full})
+    return made
+
+
+def show(placement: Placement, show_map: bool) -> None:
+    """The table: cores and the fullest core of each layer; then the chip, the traffic and what was not checked."""
+    from snncc.chip.draw import signs, text_map
+    from snncc.report import terminal as t
+
+    partition, chip = placement.partition, placement.partition.chip
+    known, letters = list(layers(partition)[0]["fill"]), signs(partition)
+    heads = [name.removesuffix("_per_core").replace("_", " ") for name in known]
+    rows = [
+        [letters[layer["layer"]], layer["layer"], f"{layer['neurons']:,}", f"{layer['cores']:,}",
+         *(f"{layer['fill'][name]:.0%}" for name in known)]
+        for layer in layers(partition)
+    ]  # fmt: skip
+    t.table(["", "layer", "neurons", "cores", *heads], rows, left=2)
+    if known:
+        click.echo(" shares of a core's limits, of the layer's fullest core")
+    show_chip(chip)
+    used = f"{len(partition.cores):,} of {partition.chips * chip.cores:,} cores"
+    t.fact("placed", f"{chip.name}: {used}, {placement.tiles_used:,} tiles, {placement.chips_used:,} chips")
+    less = 1 - placement.cost / placement.naive_cost if placement.naive_cost else 0.0
+    counted = "spikes counted on data" if placement.measured else "one spike of every neuron (--data counts them)"
+    t.fact(
+        "traffic", f"{placement.cost:,} messages × links, {less:.0%} less than cores in their order "
+        f"({placement.naive_cost:,})", counted,
+    )  # fmt: skip
+    if show_map:
+        for line in text_map(placement):
+            click.echo(f" {line}")
+
+
+def show_chip(chip: Chip) -> None:
+    """What the chip's file does not know or assumes."""
+    from snncc.report import terminal as t
+
+    names = [limit.name.replace("_", " ") for limit in chip.unchecked]
+    if names:
+        t.fact("unknown", f"{', '.join(names)}: not public, not checked")
+    assumed = [limit.name.replace("_", " ") for limit in (*chip.mesh.values(), *chip.limits.values()) if limit.assumed]
+    if assumed:
+        t.fact("assumed", f"{', '.join(assumed)} ({chip.file} says why)")
