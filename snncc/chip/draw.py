@@ -34,9 +34,9 @@ def fullest(partition: Partition) -> np.ndarray:
     """(cores,) the largest share that each core takes up of any limit; of its layer's largest core where none is known."""
     shares = list(fills(partition).values())
     if shares:
-        return np.max(shares, axis=0)  # type: ignore[no-any-return]
+        return np.max(shares, axis=0)
     sizes = np.array([box.size for box in partition.cores])
-    return sizes / sizes.max()  # type: ignore[no-any-return]
+    return sizes / sizes.max()
 
 
 def signs(partition: Partition) -> dict[str, str]:

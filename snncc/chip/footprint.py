@@ -86,7 +86,7 @@ class Wiring:
                 if not self.program.is_static(projection):
                     by_source.setdefault(projection.source, []).append(projection)
             self.found[key] = by_source
-        return self.found[key]  # type: ignore[no-any-return]
+        return self.found[key]
 
 
 def grid_of(shape: tuple[int, ...]) -> Grid:
@@ -96,7 +96,7 @@ def grid_of(shape: tuple[int, ...]) -> Grid:
 
 def ids_of(box: Box, grid: Grid) -> Array:
     """Flat numbers of the box's neurons, rising."""
-    return _flat(*(np.arange(*r) for r in (box.channels, box.rows, box.columns)), grid)
+    return _flat(np.arange(*box.channels), np.arange(*box.rows), np.arange(*box.columns), grid)
 
 
 def measure(wiring: Wiring, box: Box, listeners: Array) -> dict[str, int]:
@@ -137,7 +137,7 @@ def weight_format(wiring: Wiring, projection: Projection) -> tuple[int, int]:
         if low < 0 < high:  # -128 takes no more bits than 127
             bits = max((high >> exponent).bit_length(), ((-low >> exponent) - 1).bit_length()) + 1
         wiring.found[key] = (bits, exponent)
-    return wiring.found[key]  # type: ignore[no-any-return]
+    return wiring.found[key]
 
 
 def index_bits(wiring: Wiring, population: str) -> int:
@@ -189,7 +189,7 @@ def _fan_in(wiring: Wiring, projection: Projection) -> Array:
         assert projection.index is not None
         grid = grid_of(wiring.program.shape_of(projection.target))
         wiring.found[key] = np.bincount(projection.index[0], minlength=int(np.prod(grid))).reshape(grid)
-    return wiring.found[key]  # type: ignore[no-any-return]
+    return wiring.found[key]
 
 
 def _window(wiring: Wiring, projection: Projection, box: Box) -> tuple[Array, Array, Array]:
@@ -213,7 +213,7 @@ def _positions(wiring: Wiring, projection: Projection, axis: int, outputs: Range
         taps = np.arange(projection.weight.shape[2 + axis]) * projection.dilation[axis]
         positions = np.unique(first[:, None] + taps)
         wiring.found[key] = positions[(positions >= 0) & (positions < extent)]
-    return wiring.found[key]  # type: ignore[no-any-return]
+    return wiring.found[key]
 
 
 def _flat(channels: Array, rows: Array, columns: Array, grid: Grid) -> Array:
@@ -227,7 +227,7 @@ def _codes(wiring: Wiring, name: str) -> tuple[Array, Array]:
         p = wiring.program.population(name)
         decay_u = np.asarray(0) if p.decay_u is None else p.decay_u
         wiring.found[key] = (_numbered(p, p.decay_v, decay_u), _numbered(p, p.threshold if p.fires else np.asarray(0)))
-    return wiring.found[key]  # type: ignore[no-any-return]
+    return wiring.found[key]
 
 
 def _numbered(population: Population, *constants: Array) -> Array:

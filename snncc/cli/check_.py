@@ -54,7 +54,7 @@ def command(
     except UnsupportedError as error:
         findings, proof, cut = [_finding(part) for part in error.parts], "", None
     if as_json:
-        said = {"target": target.name, "findings": [vars(f) for f in findings], "proof": proof}
+        said: dict[str, Any] = {"target": target.name, "findings": [vars(f) for f in findings], "proof": proof}
         if chip:
             fits = {"cores": len(cut.cores), "chips": cut.chips} if cut else {}
             said |= {"chip": {"name": chip.name, **fits, "unknown": [limit.name for limit in chip.unchecked]}}

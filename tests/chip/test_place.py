@@ -86,7 +86,7 @@ def test_cores_are_placed_once_and_never_worse(tmp_path: Path, neurons: int) -> 
 
 
 @given(seeds)
-@examples(15)
+@examples(8)
 def test_measured_spikes_decide(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     rng = np.random.default_rng(seed)
     chip = small_mesh(tmp_path_factory.mktemp("chip"), neurons_per_core=int(rng.integers(4, 40)))
@@ -135,10 +135,18 @@ def cut_for(program: Program, chip: str) -> Partition:
     return made
 
 
-def test_mnist_on_loihi_1() -> None:
-    """Every limit neuron by neuron, on a zoo network (the others have the same layers, and are larger)."""
-    cut = cut_for(compiled("mnist-stbp", "fixed-sim"), "loihi2")
+@pytest.mark.parametrize(("name", "chip"), [("ecg-recurrent", "loihi2"), ("mnist-lif", "loihi1")])
+def test_zoo(name: str, chip: str) -> None:
+    """Every limit of every core, neuron by neuron, and the sums of messages times links."""
+    cut = cut_for(compiled(name, "fixed-sim"), chip)
     made = place(cut)
     assert_placed(made)
     assert set(one_each(cut)) == {p.name for p in cut.program.populations}
-    assert_respects(cut, limits_of(chips()["loihi2"]))
+    assert_respects(cut, limits_of(chips()[chip]))
+
+
+def test_a_deep_network_sends_30_percent_less_far() -> None:
+    """The deepest network of the zoo, 19 layers of weights, against cores in their order."""
+    made = place(cut_for(compiled("mnist-plain19", "fixed-sim"), "loihi1"))
+    assert len(made.partition.program.populations) >= 19
+    assert made.cost <= 0.7 * made.naive_cost
