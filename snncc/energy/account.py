@@ -198,8 +198,9 @@ def _uncounted(name: str) -> str:
 
 def _up_to(key: str, energies: Energies) -> np.ndarray:
     """Sum of the modelled terms of all scopes up to ``key``."""
-    parts = [energies[term_name(t)] for t in ALL_TERMS if t.scope <= key and term_name(t) in energies]
-    return np.sum(parts, axis=0)
+    names = [term_name(t) for t in ALL_TERMS if t.scope <= key and term_name(t) in energies]
+    nothing = np.zeros_like(next(iter(energies.values())))
+    return sum((energies[name] for name in names), nothing)
 
 
 def _scope(key: str, title: str, terms: tuple[AccountTerm, ...], energies: Energies, drawn: Energies) -> AccountScope:

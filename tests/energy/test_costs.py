@@ -229,7 +229,7 @@ def test_loihi2_is_loihi1_scaled_and_says_that_it_is_assumed() -> None:
         value = theirs[name].si
         assert cost.kind == "assumed"
         assert (cost.si.low, cost.si.typ, cost.si.high) == pytest.approx(
-            (0.3 * value.low, value.typ, 1.5 * value.high), rel=1e-5
+            (0.3 * value.low, value.typ, 1.5 * value.high), rel=1e-5, abs=0
         )
 
 

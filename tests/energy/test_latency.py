@@ -53,7 +53,7 @@ def test_against_plain_loops(end: str, period: float | None) -> None:
     barrier = {"low": 0.6e-6, "typ": 1.4e-6, "high": 1.8e-6}[end]
     expected = by_hand(run, tau, barrier, 1.0 if end == "high" else 0.0)
     found = account(run, costs, number=10).latency
-    assert found is not None and getattr(found, end) == pytest.approx(expected, rel=1e-12)
+    assert found is not None and getattr(found, end) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def test_sanafe_by_hand() -> None:
