@@ -196,12 +196,13 @@ def _still_over(chip: Chip, cores: tuple[Box, ...], taken: tuple[Mapping[str, in
     for box, used in zip(cores, taken, strict=True):
         for name in over(chip, used):
             worst[box.population, name] = max(worst.get((box.population, name), 0), used[name])
-    return [_finding(chip, *key, most) for key, most in worst.items()]
+    why = "no cut of it and of those that listen settles"
+    return [_finding(chip, *key, most, why) for key, most in worst.items()]
 
 
-def _finding(chip: Chip, layer: str, name: str, actual: int) -> Finding:
+def _finding(chip: Chip, layer: str, name: str, actual: int, why: str = "one neuron alone") -> Finding:
     limit = chip.limits[name]
-    return Finding(layer, f"{LIMITS[name]}, one neuron alone", f"{actual:,}", str(limit), REMEDIES[name])
+    return Finding(layer, f"{LIMITS[name]}, {why}", f"{actual:,}", str(limit), REMEDIES[name])
 
 
 def _projection_findings(wiring: Wiring, projection: Projection) -> list[Finding]:

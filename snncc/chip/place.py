@@ -8,7 +8,8 @@ modelled: where they enter the mesh is not public.
 
 The cost is hop-weighted traffic: messages times links. From the better of cores in their order (the naive placement) and
 cores one by one beside those they talk to most, swaps of two cores or moves to a free place follow, the best for each
-core in turn, until a round gains nothing. The same input gives the same placement.
+core in turn, until a round gains nothing. The same input gives the same placement. On more than :data:`MAX_TILES` tiles cores
+stay in their order, and more than :data:`MAX_SEARCHED` cores are not swapped.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Array = np.ndarray
 MAX_ROUNDS = 40
 MAX_SEARCHED = 6000
 """Cores up to which local search keeps what every core would cost on every tile; more are placed greedily."""
+MAX_TILES = 4096
+"""Tiles up to which the distances of all pairs are kept (128 MiB); cores on a larger mesh stay in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +138,13 @@ def place(partition: Partition, spikes: Mapping[str, Array] | None = None) -> Pl
         weights = {name: np.asarray(spikes[name]).reshape(-1, 1) for name in weights}
     traffic = core_traffic(partition, weights)
     chip, count, chips = partition.chip, len(partition.cores), partition.chips
+    naive = np.arange(count)
+    naive_cost = _cost(traffic, naive, chip, chips)
+    if chips * chip.tiles > MAX_TILES:
+        return Placement(partition, naive, traffic, spikes is not None, naive_cost, naive_cost)
     tiles = np.arange(chips * chip.tiles)
     distance = sum(routes(chip, tiles[:, None], tiles, chips)).astype(np.float64)  # type: ignore[union-attr]
     near = _neighbours(traffic, count)
-    naive = np.arange(count)
-    naive_cost = _cost(traffic, naive, chip, chips)
     started = _greedy(near, distance, chip.side("cores_per_tile"), count)
     start = started if _cost(traffic, started, chip, chips) < naive_cost else naive
     slots = _search(near, distance, chip.side("cores_per_tile"), start) if 1 < count <= MAX_SEARCHED else start

@@ -35,7 +35,7 @@ FORMAT = 1
 MAX_FILE_BYTES = 1 << 20
 """A larger file is no chip and is refused before it is read."""
 MAX_FIGURE = 1 << 48
-MAX_MESH = 1 << 12
+MAX_MESH = 256
 """Most tiles a side and cores a tile: a larger mesh is a typing error, and would not fit in memory."""
 
 GROUP = "snncc.chips"
