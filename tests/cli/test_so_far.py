@@ -28,6 +28,7 @@ from snncc.cli import options
 from snncc.cli.main import main
 from snncc.report import terminal
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a parent in the background may have left off
 snncc.verify.BATCH = 50
 loading, running = (os.environ.get(name) for name in ("LOADING", "RUNNING"))
 load = options.load_data
