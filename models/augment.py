@@ -57,9 +57,8 @@ def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     affine = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    if (
-        how.elastic_pixels
-    ):  # after Simard, Steinkraus and Platt 2003; their field is smoothed noise, this one cubic between knots
+    # Bends after Simard, Steinkraus and Platt 2003; their field is smoothed noise, this one cubic between knots.
+    if how.elastic_pixels:
         knots = torch.randn(count, 2, BENDS, BENDS, generator=generator) * (2 * how.elastic_pixels)
         field = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
         grid = grid + field.permute(0, 2, 3, 1) / torch.tensor([width, height])

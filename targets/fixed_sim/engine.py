@@ -112,12 +112,14 @@ class _Live:
     """State of one population during a batch, kernel layout, samples one after the other.
 
     Attributes:
-        u, v: (size,), or room for a period of neurons of a population whose states nobody asks for.
+        passing: whether all steps of a sample are done at once, and its state is forgotten then.
+        u, v: (size,), or room for a period of neurons where they are ``passing``.
         injected: (size,) what static input brings at every step so far, or None.
         emitted: (past + steps of a block, size) spikes; the first ``past`` rows are of the steps before the block.
         counts: (2, T) neurons that fired, and that were active.
     """
 
+    passing: bool
     u: Array
     v: Array
     injected: Array | None
@@ -152,16 +154,18 @@ class _Batch:
         steps = self.program.time_steps
         emitted = np.empty((p.past + self.steps, self.samples * p.population.size), p.spike)
         emitted[: p.past] = 0
-        room = (p.period,) if self._passing(p) else (self.samples, p.population.size)
+        passing = self._passing(p)
+        room = (p.period,) if passing else (self.samples, p.population.size)
         u, v = np.zeros(room, p.state), np.empty(room, p.state)
-        v[:] = 0 if self._passing(p) else p.v_init
+        if not passing:  # whose states the kernel starts
+            v[:] = p.v_init
         return _Live(
-            u.reshape(-1), v.reshape(-1), None, emitted, np.zeros((2, steps), np.int64),
+            passing, u.reshape(-1), v.reshape(-1), None, emitted, np.zeros((2, steps), np.int64),
             {q.projection.name: np.zeros(steps, np.int64) for q in p.projections}, [], [],
         )  # fmt: skip
 
     def _passing(self, p: PreparedPopulation) -> bool:
-        """Whether all steps of a sample are done at once, and its state is forgotten then."""
+        """As :attr:`_Live.passing` says."""
         one_block = self.steps == self.program.time_steps and not self.prepared.pauses
         seen = p.population.name == self.readout.population or (self.options.record and self.options.membranes)
         return one_block and not p.stepwise and not seen
@@ -218,9 +222,8 @@ class _Batch:
         self, p: PreparedPopulation, live: _Live, current: Array, spikes: Array, t: int, part: tuple[int, int]
     ) -> None:
         steps, first, last = len(spikes) - 1, part[0] * p.population.size, part[1] * p.population.size
-        passing = self._passing(p)
-        u, v = (live.u, live.v) if passing else (live.u[first:last], live.v[first:last])
-        p.step(current, u, v, spikes, live.counts[:, t : t + steps], first, passing)
+        u, v = (live.u, live.v) if live.passing else (live.u[first:last], live.v[first:last])
+        p.step(current, u, v, spikes, live.counts[:, t : t + steps], first, live.passing)
 
     def _inject(self, p: PreparedPopulation, live: _Live, start: int) -> None:
         """What static input brings from this step on, computed once."""
