@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from torch.nn import functional
 
 from snncc.errors import GraphError
 from snncc.ir.dynamics import Dynamics, initial_state, step
+from snncc.models.checkpoint import write_checkpoint
 from snncc.models.module import BatchNorm, SpikingNetwork
+from snncc.models.quantised import prepared
 from snncc.models.representation import RepresentationNeuron, representation_scores
 from snncc.models.residual import residual
 
@@ -277,3 +280,18 @@ def test_the_threshold_stays_above_the_least() -> None:
 def test_other_neurons_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(GraphError, match=message):
         neuron_of(KINDS["if"] | change)
+
+
+def test_a_lif_network_goes_on_from_an_if_network(tmp_path: Path) -> None:
+    """Its weights are the trained ones, and its spikes are worth what theirs are: V/Δt."""
+    trained = small("if")
+    write_checkpoint(tmp_path / "if.pt", *trained.deployed(), {})
+    made = prepared(small("lif"), str(tmp_path / "if.pt"), 0).double()
+    pairs = [(a, b) for a, b in zip(trained.children(), made.children(), strict=True) if hasattr(a, "level")]
+    assert pairs
+    for a, b in pairs:
+        assert (b.alpha, b.delta_t, b.tau) == pytest.approx((0.5, 0.1, 1.0))
+        assert float(b.level / b.delta_t) == pytest.approx(float(a.level), rel=1e-6)
+        assert float(a.level) != pytest.approx(2.0, rel=1e-3)
+    weights = [n for n, _ in trained.named_parameters() if n.endswith("weight")]
+    assert all(torch.equal(trained.get_parameter(n), made.get_parameter(n)) for n in weights)
