@@ -21,8 +21,6 @@ A limit that a file does not name is unknown.
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +28,8 @@ from typing import Any
 
 from snncc.errors import InputError
 from snncc.registry import entries, get
+from snncc.tables import read_tables, refuse_unknown, shown, table, text
 
-FORMAT = 1
-MAX_FILE_BYTES = 1 << 20
-"""A larger file is no chip and is refused before it is read."""
 MAX_FIGURE = 1 << 48
 MAX_MESH = 256
 """Most tiles a side and cores a tile: a larger mesh is a typing error, and would not fit in memory."""
@@ -140,62 +136,36 @@ def load_chip(name_or_path: str | Path) -> Chip:
 
 
 def _read(path: Path) -> Chip:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: has {path.stat().st_size:,} bytes; a chip file has at most {MAX_FILE_BYTES:,}")
-        data = path.read_bytes()
-        content = tomllib.loads(data.decode())
-    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise InputError(f"{path}: is no readable TOML file ({error})") from error
-    if content.get("format") != FORMAT:
-        raise InputError(f"{path}: format is {content.get('format')!r}; this version of snncc reads format = {FORMAT}")
-    _refuse_unknown(str(path), content, ("format", "name", "title", "target", "mesh", "limits"))
-    name, title, target = (_text(str(path), content, key) for key in ("name", "title", "target"))
-    mesh, limits = (_table(str(path), content, key) for key in ("mesh", "limits"))
-    _refuse_unknown(f"{path}: mesh", mesh, MESH)
-    _refuse_unknown(f"{path}: limits", limits, tuple(LIMITS))
+    file = read_tables(path, "a chip file", ("name", "title", "target", "mesh", "limits"))
+    content = file.content
+    name, title, target = (text(str(path), content, key) for key in ("name", "title", "target"))
+    mesh, limits = (table(str(path), content, key) for key in ("mesh", "limits"))
+    refuse_unknown(f"{path}: mesh", mesh, MESH)
+    refuse_unknown(f"{path}: limits", limits, LIMITS)
     sides = {key: _limit(f"{path}: mesh.{key}", key, mesh.get(key)) for key in MESH}
     for key, side in sides.items():
         if side.value is None or not 1 <= side.value <= MAX_MESH:
             raise InputError(
-                f"{path}: mesh.{key}: value is {mesh[key].get('value')!r}; a whole number from 1 to {MAX_MESH:,} is needed, "
-                "marked assumed = true where no source gives it"
+                f"{path}: mesh.{key}: value is {shown(mesh[key].get('value'))}; a whole number from 1 to {MAX_MESH:,} is "
+                "needed, marked assumed = true where no source gives it"
             )
     read = {key: _limit(f"{path}: limits.{key}", key, entry) for key, entry in limits.items()}
     absent = {key: Limit(key, None, "", "the file does not name it", unknown=True) for key in LIMITS}
     ordered = {key: read.get(key, absent[key]) for key in LIMITS}
-    return Chip(name, title, target, sides, ordered, str(path), hashlib.sha256(data).hexdigest())
+    return Chip(name, title, target, sides, ordered, str(path), file.sha256)
 
 
 def _limit(where: str, name: str, entry: Any) -> Limit:
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: is {entry!r}; write a table with value, unit and source")
-    _refuse_unknown(where, entry, ("value", "unit", "source", "assumed"))
+        raise InputError(f"{where}: is {shown(entry)}; write a table with value, unit and source")
+    refuse_unknown(where, entry, ("value", "unit", "source", "assumed"))
     value, assumed = entry.get("value"), entry.get("assumed", False)
     if value not in (UNKNOWN, UNLIMITED) and (type(value) is not int or not 0 <= value <= MAX_FIGURE):
-        raise InputError(f'{where}: value is {value!r}; it must be a whole number, 0 or more, or "unknown" or "none"')
+        raise InputError(
+            f'{where}: value is {shown(value)}; it must be a whole number from 0 to {MAX_FIGURE:,}, or "unknown" or "none"'
+        )
     if not isinstance(assumed, bool):
-        raise InputError(f"{where}: assumed is {assumed!r}; it must be true or false")
-    unit, source = _text(where, entry, "unit"), _text(where, entry, "source")
+        raise InputError(f"{where}: assumed is {shown(assumed)}; it must be true or false")
+    unit, source = text(where, entry, "unit"), text(where, entry, "source")
     number = value if isinstance(value, int) else None
     return Limit(name, number, unit, source, value == UNKNOWN, assumed)
-
-
-def _table(where: str, content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = content.get(key)
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: {key} is {value!r}; write tables [{key}.…]")
-    return value
-
-
-def _text(where: str, entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where}: {key} is {value!r}; it must be said in words, a figure without it does not load")
-    return value.strip()
-
-
-def _refuse_unknown(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in table:
-        if key not in known:
-            raise InputError(f"{where}: {key!r} is unknown; known are {', '.join(known)}")

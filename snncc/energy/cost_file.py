@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from reprlib import repr as shown
 from typing import Any
 
 from snncc.energy.costs import (
@@ -27,10 +24,7 @@ from snncc.energy.costs import (
 from snncc.energy.digital import digital_energies
 from snncc.energy.scopes import GRADES
 from snncc.errors import InputError
-
-FORMAT = 1
-MAX_FILE_BYTES = 1 << 20
-"""A larger file is no cost set and is refused before it is read."""
+from snncc.tables import choice, read_tables, refuse_unknown, shown, table, text
 
 MAX_FIGURE = 1e12
 """No figure in any unit is larger; infinity and typing errors are."""
@@ -47,22 +41,11 @@ _SECTIONS: dict[str, Mapping[str, str]] = {
 
 def read_costs(path: Path) -> CostSet:
     """The set in a file. Raises :class:`InputError`."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: has {path.stat().st_size:,} bytes; a cost file has at most {MAX_FILE_BYTES:,}")
-        data = path.read_bytes()
-        content = tomllib.loads(data.decode())
-    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise InputError(f"{path}: is no readable TOML file ({error})") from error
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: format is {shown(content.get('format'))}; this version of snncc reads format = {FORMAT}"
-        )
-    _refuse_unknown(str(path), content, ("format", *_HEAD, *_SECTIONS, "curve", "core"))
-    head = {key: _text(str(path), content, key) for key in _HEAD}
-    if head["grade"] not in GRADES:
-        raise InputError(f"{path}: grade is {shown(head['grade'])}; it must be one of {', '.join(GRADES)}")
-    sections = {name: _section(path, name, content.get(name, {})) for name in _SECTIONS}
+    file = read_tables(path, "a cost file", (*_HEAD, *_SECTIONS, "curve", "core"))
+    content = file.content
+    head = {key: text(str(path), content, key) for key in _HEAD}
+    choice(str(path), "grade", head["grade"], GRADES)
+    sections = {name: _section(path, name, table(str(path), content, name, optional=True)) for name in _SECTIONS}
     costs = CostSet(
         name=head["name"],
         title=head["title"],
@@ -73,10 +56,10 @@ def read_costs(path: Path) -> CostSet:
         time=sections["time"],
         power=sections["power"],
         discrepancy=sections["discrepancy"],
-        curves=_curves(path, content.get("curve", {})),
-        core=_core(path, content.get("core", {})),
+        curves=_curves(path, table(str(path), content, "curve", optional=True)),
+        core=_core(path, table(str(path), content, "core", optional=True)),
         file=str(path),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=file.sha256,
     )
     if costs.core:
         costs = replace(costs, energy={**digital_energies(costs), **costs.energy})
@@ -85,17 +68,13 @@ def read_costs(path: Path) -> CostSet:
     return costs
 
 
-def _section(path: Path, section: str, entries: Any) -> dict[str, Cost]:
-    if not isinstance(entries, dict):
-        raise InputError(f"{path}: {section} is {shown(entries)}; write tables [{section}.…]")
-    _refuse_unknown(f"{path}: {section}", entries, tuple(_SECTIONS[section]))
+def _section(path: Path, section: str, entries: Mapping[str, Any]) -> dict[str, Cost]:
+    refuse_unknown(f"{path}: {section}", entries, _SECTIONS[section])
     return {name: _cost(f"{path}: {section}.{name}", name, entry, section) for name, entry in entries.items()}
 
 
-def _curves(path: Path, curves: Any) -> dict[str, tuple[Cost, ...]]:
-    if not isinstance(curves, dict):
-        raise InputError(f"{path}: curve is {shown(curves)}; write tables [[curve.…]]")
-    _refuse_unknown(f"{path}: curve", curves, tuple(CURVES))
+def _curves(path: Path, curves: Mapping[str, Any]) -> dict[str, tuple[Cost, ...]]:
+    refuse_unknown(f"{path}: curve", curves, CURVES)
     result = {}
     for name, points in curves.items():
         where, (quantity, what, _) = f"{path}: curve.{name}", CURVES[name]
@@ -109,12 +88,10 @@ def _curves(path: Path, curves: Any) -> dict[str, tuple[Cost, ...]]:
     return result
 
 
-def _core(path: Path, core: Any) -> dict[str, float]:
+def _core(path: Path, core: Mapping[str, Any]) -> dict[str, float]:
     if not core:
         return {}
-    if not isinstance(core, dict):
-        raise InputError(f"{path}: core is {shown(core)}; write a table with {', '.join(CORE)}")
-    _refuse_unknown(f"{path}: core", core, CORE)
+    refuse_unknown(f"{path}: core", core, CORE)
     return {key: _number(f"{path}: core", core, key, above_zero=True) for key in CORE}
 
 
@@ -124,17 +101,14 @@ def _cost(where: str, name: str, entry: Any, quantity: str, on_curve: bool = Fal
         raise InputError(
             f"{where}: is {shown(entry)}; a bare figure has no source, write a table with {', '.join(fields)}"
         )
-    _refuse_unknown(where, entry, fields)
+    refuse_unknown(where, entry, fields)
     at = _number(where, entry, "at", above_zero=True) if on_curve else None
     value = Interval(*(_number(where, entry, key) for key in ("low", "typ", "high")))
     if not value.low <= value.typ <= value.high:
         raise InputError(f"{where}: low {value.low}, typ {value.typ}, high {value.high} are not in rising order")
-    unit, kind, conditions, source = (_text(where, entry, key) for key in ("unit", "kind", "conditions", "source"))
-    units = UNITS[quantity]
-    if unit not in units:
-        raise InputError(f"{where}: unit is {shown(unit)}; {quantity} is in one of {', '.join(units)}")
-    if kind not in KINDS:
-        raise InputError(f"{where}: kind is {shown(kind)}; it must be one of {', '.join(KINDS)}")
+    unit, kind, conditions, source = (text(where, entry, key) for key in ("unit", "kind", "conditions", "source"))
+    choice(where, "unit", unit, UNITS[quantity])
+    choice(where, "kind", kind, KINDS)
     return Cost(name, value, unit, kind, conditions, source, quantity, at)
 
 
@@ -145,18 +119,3 @@ def _number(where: str, entry: Mapping[str, Any], key: str, above_zero: bool = F
     if above_zero and value == 0:
         raise InputError(f"{where}: {key} is {shown(value)}; it must be more than 0")
     return float(value)
-
-
-def _text(where: str, entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(
-            f"{where}: {key} is {shown(value)}; it must be said in words, a figure without it does not load"
-        )
-    return value.strip()
-
-
-def _refuse_unknown(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in table:
-        if key not in known:
-            raise InputError(f"{where}: {shown(key)} is unknown; known are {', '.join(known)}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from reprlib import repr as shown
 
 import numpy as np
 
 from snncc.energy.scopes import EVENTS, PLACED_EVENTS, SYNAPTIC_EVENTS
 from snncc.errors import InputError
+from snncc.tables import shown
 
 Number = int | float
 COUNTED = {**EVENTS, **PLACED_EVENTS}

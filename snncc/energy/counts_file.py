@@ -21,17 +21,13 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections import Counter
 from pathlib import Path
-from reprlib import repr as shown
 from typing import Any
 
 from snncc.energy.counted import Counted
 from snncc.errors import InputError
+from snncc.tables import FORMAT, read_tables, table, text
 
-FORMAT = 1
 MAX_FILE_BYTES = 1 << 25
 """32 MiB: 8 events of 200,000 cores × steps with room to spare."""
 
@@ -39,7 +35,6 @@ MAX_NAME = 200
 _HEAD = (
     "samples", "steps", "cores", "tiles", "chips", "period_seconds", "inference_seconds", "host_seconds", "host",
 )  # fmt: skip
-_FIELDS = ("format", "name", *_HEAD, "counts", "per_core")
 
 
 def read_counts(path: str | Path) -> Counted:
@@ -49,26 +44,9 @@ def read_counts(path: str | Path) -> Counted:
         raise InputError(f"{path}: no such file")
     if path.suffix not in (".json", ".toml"):
         raise InputError(f"{path}: ends in {path.suffix!r}; counts come in a .json or a .toml file")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: has {path.stat().st_size:,} bytes; a file of counts has at most {MAX_FILE_BYTES:,}")
-    try:
-        text = path.read_bytes().decode()
-        content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no readable {path.suffix[1:].upper()} file ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds {type(content).__name__}; it must be a table with {', '.join(_FIELDS)}")
-    for key in content:
-        if key not in _FIELDS:
-            raise InputError(f"{path}: {shown(key)} is unknown; known are {', '.join(_FIELDS)}")
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: format is {shown(content.get('format'))}; this version of snncc reads format = {FORMAT}"
-        )
-    name = content.get("name", path.stem)
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
-        raise InputError(f"{path}: name is {shown(name)}; it must be text of at most {MAX_NAME} characters")
-    counts, per_core = (_table(path, content, key) for key in ("counts", "per_core"))
+    content = read_tables(path, "a file of counts", ("name", *_HEAD, "counts", "per_core"), MAX_FILE_BYTES).content
+    name = text(str(path), {"name": path.stem, **content}, "name", MAX_NAME)
+    counts, per_core = (table(str(path), content, key, optional=True) for key in ("counts", "per_core"))
     if not counts and not per_core:
         raise InputError(f"{path}: holds no [counts]; give how often each event happened")
     try:
@@ -88,20 +66,3 @@ def counts_document(run: Counted) -> dict[str, Any]:
         "counts": dict(run.counts),
         **({"per_core": per_core} if per_core else {}),
     }
-
-
-def _table(path: Path, content: dict[str, Any], key: str) -> dict[str, Any]:
-    table = content.get(key, {})
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: {key} is {type(table).__name__}; it must be a table of events")
-    return table
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two counts of one event, neither is right."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(n for n, times in Counter(names).items() if times > 1)
-        raise ValueError(f"{shown(twice)} stands there twice")
-    return result

@@ -20,7 +20,6 @@ from. A sidecar::
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Any
 from snncc.errors import InputError
 from snncc.frontends.dialects import DIALECTS, Dialect, Reading
 from snncc.ir.nodes import INPUT_ENCODINGS, READOUTS, TIE_RULES, Input, Output
+from snncc.tables import read_toml_or_json
 
 MAX_TIME_STEPS = 1_000_000
 MAX_SIDECAR_BYTES = 1 << 20
@@ -91,12 +91,7 @@ def _sidecar(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     if len(found) > 1:
         raise InputError(f"{found[0].name} and {found[1].name} both describe {path.name}; remove one of them")
     file = found[0]
-    try:
-        if file.stat().st_size > MAX_SIDECAR_BYTES:
-            raise InputError(f"{file.name}: has {file.stat().st_size} bytes; the limit is {MAX_SIDECAR_BYTES}")
-        table = tomllib.loads(file.read_text(encoding="utf8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file.name}: cannot be read as TOML ({error})") from error
+    table = read_toml_or_json(file, "a semantics file", MAX_SIDECAR_BYTES).content
     values: dict[str, str] = {}
     for key, value in table.items():
         prefix = {"input": "input_", "output": "", "options": ""}.get(key)

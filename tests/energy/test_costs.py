@@ -120,7 +120,7 @@ def test_any_change_changes_the_hash(tmp_path: Path) -> None:
         ("[energy.spike_out]", "[energy.spike_off]", "energy: 'spike_off' is unknown"),
         ("[energy.spike_out]", "[force.spike_out]", "'force' is unknown"),
         ("[energy.spike_out]", "[power.spike_out]", "power: 'spike_out' is unknown"),
-        ("[energy.spike_out]", "[time.spike_out]", "time.spike_out: unit is 'nJ'; time is in one of"),
+        ("[energy.spike_out]", "[time.spike_out]", "time.spike_out: unit is 'nJ'; it must be one of"),
         ("[energy.spike_out]", "[[curve.add]]", "curve.add: at is None"),
         ("[energy.spike_out]", "[[curve.add]]\nat = 0", "curve.add: at is 0; it must be more than 0"),
         ("[energy.spike_out]", "[curve.add]", "curve.add: is {"),

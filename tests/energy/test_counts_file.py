@@ -86,7 +86,7 @@ def test_bad_files_name_the_field(tmp_path: Path, old: str, new: str, told: str)
         ('{"format": 1, "counts": {"spikes": ' + str([1] * 5000) + "}}", "spikes is [1, 1"),
         ("3", "holds int"),
         ('{"format": 1}', r"holds no [counts]"),
-        ('{"format": 1, "counts": [1]}', "counts is list"),
+        ('{"format": 1, "counts": [1]}', "counts is [1]"),
         ('{"format": 1, "counts": {"spikes": NaN}}', "spikes is nan"),
         ('{"format": 1, "counts": {"spikes": 1, "spikes": 2}}', "'spikes' stands there twice"),
         ('{"format": 1, "counts": {"spikes": 1' + "0" * 400 + "}}", "spikes is 1000"),

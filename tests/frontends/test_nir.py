@@ -81,7 +81,7 @@ def test_a_sidecar_is_checked_too(tmp_path: Path) -> None:
     path = two_layers(tmp_path / "net.nir", 1, lif)
     side = tmp_path / "net.nir.semantics.toml"
     for text, message in (
-        ("dialect = ", "cannot be read as TOML"),
+        ("dialect = ", "no readable TOML"),
         ("speed = 3", "unknown option 'speed'"),
         ("[input]\ncolour = 1", "unknown option 'input_colour'"),
         ("dialect = {a = 1}", "dialect is a dict"),

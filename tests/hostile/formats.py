@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import archives, array_damage, hdf5_damage, onnx_damage, torch_damage
+from . import archives, array_damage, hdf5_damage, onnx_damage, table_damage, torch_damage
 from .damage import flipped, repeated, sizes, truncated
 from .seeds import FORMATS
 
@@ -23,7 +23,7 @@ class Kind:
 
 
 def _kinds(**given: Damage) -> tuple[Kind, ...]:
-    fatal = ("nan", "cycle", "bomb", "pickle")
+    fatal = ("nan", "cycle", "bomb", "pickle", "unsourced")
     return tuple(Kind(name, damage, name.split("_")[0] in fatal) for name, damage in given.items())
 
 
@@ -53,6 +53,11 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "npz": ZIP + _kinds(
         sizes_declared=array_damage.sizes, types=array_damage.types, nan=array_damage.nan, paths=array_damage.paths,
     ),
+    "toml": ANY + _kinds(
+        types=table_damage.types, nan=table_damage.nan, cycle=table_damage.deep, paths=table_damage.paths,
+        unsourced=table_damage.unsourced,
+    ),
+    "json": ANY + _kinds(types=table_damage.json_types, nan=table_damage.nan, cycle=table_damage.json_deep),
 }  # fmt: skip
 
 

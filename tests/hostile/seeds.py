@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 TESTS = Path(__file__).parents[1]
-FORMATS = ("pt", "pt2", "nir", "onnx", "net", "npz")
+FORMATS = ("pt", "pt2", "nir", "onnx", "net", "npz", "toml", "json")
+COUNTS = "counts.json"
+"""Counts that a damaged cost file prices."""
 MODULE = """
 import snntorch
 import torch
@@ -48,11 +51,18 @@ class Seed:
 
 def make_seeds(folder: Path) -> dict[str, list[Seed]]:
     """Sound files by format. ``folder`` gets the module that ``--arch`` names, and is the working folder to read in."""
-    for place in (TESTS, TESTS / "frontends", folder):
+    for place in (TESTS, *(TESTS / name for name in ("frontends", "chip", "energy")), folder):
         if str(place) not in sys.path:
             sys.path.insert(0, str(place))
     (folder / "hostilenet.py").write_text(MODULE)
-    return {"npz": _data(), "net": _lava(folder), "nir": _nir(folder), "onnx": _onnx(folder), **_torch()}
+    return {
+        "npz": _data(),
+        "net": _lava(folder),
+        "nir": _nir(folder),
+        "onnx": _onnx(folder),
+        **_torch(),
+        **_tables(folder),
+    }
 
 
 def _data() -> list[Seed]:
@@ -62,6 +72,20 @@ def _data() -> list[Seed]:
     np.savez(plain, **arrays)
     np.savez_compressed(packed, **arrays)
     return [Seed("plain", plain.getvalue()), Seed("packed", packed.getvalue())]
+
+
+def _tables(folder: Path) -> dict[str, list[Seed]]:
+    from test_counts_file import TOML
+    from test_spec import OWN
+
+    from snncc.energy.costs import load_costs
+    from snncc.energy.counts_file import counts_document, read_counts
+
+    counts = folder / COUNTS
+    counts.with_suffix(".toml").write_text(TOML)
+    counts.write_text(json.dumps(counts_document(read_counts(counts.with_suffix(".toml"))), indent=1))
+    costs = Path(load_costs("loihi1").file).read_bytes()
+    return {"toml": [Seed("chip", OWN.encode()), Seed("costs", costs)], "json": [Seed("counts", counts.read_bytes())]}
 
 
 def _lava(folder: Path) -> list[Seed]:

@@ -26,7 +26,7 @@ def test_damaged_files() -> None:
     run = python("-m", "tests.hostile", "--files", str(FILES))
     assert run.returncode == 0, run.stdout + run.stderr
     rows = {line.split()[0]: line.split()[1:] for line in run.stdout.splitlines()[1:]}
-    assert set(rows) == {"pt", "pt2", "nir", "onnx", "net", "npz", "all"}
+    assert set(rows) == {"pt", "pt2", "nir", "onnx", "net", "npz", "toml", "json", "all"}
     files, refused, same, other, _, fault = map(int, rows["all"][:6])
     assert files == FILES and fault == 0
     assert refused > FILES // 2 and same > 5 and other > 0

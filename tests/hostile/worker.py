@@ -12,7 +12,7 @@ from typing import Any
 
 from .damage import MARK
 from .formats import case
-from .seeds import Seed, make_seeds
+from .seeds import COUNTS, Seed, make_seeds
 from .watch import Watch, judge
 
 PROGRAM = "program"
@@ -33,11 +33,18 @@ def work(folder: Path, numbers: list[int]) -> None:
 
 
 def commands(name: str, seed: Seed, kind: str, turn: int) -> list[list[str]]:
-    """How a file of this format is read: the network printed, checked or compiled; the data run or verified."""
+    """How a file of this format is read: the network printed, checked or compiled; the data run or verified; counts
+    priced; cells of a chip filled."""
     path = f"net.{name}"
     if name == "npz":
         verify = ["verify", PROGRAM, "--data", path, "--exact", "2"]
         return [verify if turn % 4 == 0 else ["run", PROGRAM, "--data", path]]
+    if name == "json":
+        return [["energy", "--counts", path, "--draws", "10"]]
+    if seed.name == "costs":
+        return [["energy", "--counts", COUNTS, "--target", path, "--draws", "10", "--sources"]]
+    if seed.name == "chip":
+        return [["place" if turn % 2 else "check", PROGRAM, "--chip", path]]
     if kind.startswith("paths") or turn % 4 == 0:
         return [["compile", path, "-t", "fixed-sim", "-o", "out", *seed.options]]
     if turn % 4 == 1:
