@@ -19,6 +19,7 @@ VERBS = {
     "verify": "Check the float network against its integer program and the target.",
     "profile": "Count spikes and operations, and price them.",
     "energy": "Price event counts from a file, with latency and uncertainty.",
+    "neurobench": "Count the metrics of NeuroBench, as its harness does.",
     "inspect": "Print what a model's network does, layer by layer.",
     "check": "List everything a target or a chip cannot take in a model.",
     "place": "Put a network on the cores of a chip.",

@@ -76,7 +76,7 @@ def from_torch(
     calling = _calling(network, steps)
     entry, assumed = _input(example.numpy(), shape, calling, (encoding, scale, low, high))
     graph = _assemble(network, entry, steps, name or type(module).__name__, readout)
-    origin = {**_origin(own, network, calling, entry, assumed), **graph.origin}
+    origin = {**_origin(own, network, calling, entry, assumed), "stored": _stored(module), **graph.origin}
     parity = {"parity": check_parity(graph, own, calling, _batch(tuple(example.shape), network))} if check else {}
     return replace(graph, origin={**origin, **parity})
 
@@ -130,6 +130,15 @@ def _origin(module: Any, network: Any, calling: Calling, entry: Input, assumed: 
             "high": entry.high,
             "assumed": assumed,
         },
+    }
+
+
+def _stored(module: Any) -> dict[str, int]:
+    """What the module itself holds: numbers to learn, and bytes of those and of its buffers."""
+    parameters, buffers = list(module.parameters()), list(module.buffers())
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "bytes": sum(x.numel() * x.element_size() for x in (*parameters, *buffers)),
     }
 
 
