@@ -7,7 +7,7 @@ module itself, on random input, and must give the same spikes.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,29 @@ def from_torch(
     Raises :class:`UnsupportedError` naming the module or function that has no form, :class:`InputError` where options do
     not fit, and :class:`GraphError` where the Graph and the module differ.
     """
+    given = (encoding, scale, low, high)
+    return live_module(module, example, time_steps, given, readout, name, check).graph
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A Graph, the module that it was made of (a copy, in evaluation mode), and how that is called."""
+
+    graph: Graph
+    module: Any
+    calling: Calling
+
+
+def live_module(
+    module: Any,
+    example: Any,
+    time_steps: int | None = None,
+    given: tuple[Any, Any, Any, Any] = (None, None, None, None),
+    readout: str | None = None,
+    name: str | None = None,
+    check: bool = True,
+) -> Live:
+    """As :func:`from_torch`; ``given`` are its encoding, scale, low and high."""
     import torch
 
     from snncc.frontends.torch_build import build
@@ -74,11 +97,11 @@ def from_torch(
     reset_states(own)
     shape, steps = _sizes(tuple(example.shape), network, time_steps)
     calling = _calling(network, steps)
-    entry, assumed = _input(example.numpy(), shape, calling, (encoding, scale, low, high))
+    entry, assumed = _input(example.numpy(), shape, calling, given)
     graph = _assemble(network, entry, steps, name or type(module).__name__, readout)
     origin = {**_origin(own, network, calling, entry, assumed), "stored": _stored(module), **graph.origin}
     parity = {"parity": check_parity(graph, own, calling, _batch(tuple(example.shape), network))} if check else {}
-    return replace(graph, origin={**origin, **parity})
+    return Live(replace(graph, origin={**origin, **parity}), own, calling)
 
 
 def _batch(given: tuple[int, ...], network: Any) -> int:
@@ -135,7 +158,13 @@ def _origin(module: Any, network: Any, calling: Calling, entry: Input, assumed: 
 
 def _stored(module: Any) -> dict[str, int]:
     """What the module itself holds: numbers to learn, and bytes of those and of its buffers."""
-    parameters, buffers = list(module.parameters()), list(module.buffers())
+    from torch import nn
+
+    seen, parameters, buffers = set[int](), [], []
+    for part in dict(nn.Module.named_modules(module)).values():
+        for found, kind in ((parameters, part._parameters), (buffers, part._buffers)):
+            found += [x for x in kind.values() if x is not None and id(x) not in seen]
+            seen |= {id(x) for x in kind.values()}
     return {
         "parameters": sum(p.numel() for p in parameters),
         "bytes": sum(x.numel() * x.element_size() for x in (*parameters, *buffers)),
