@@ -13,6 +13,7 @@ batches, threads, the order of samples or the number of steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,17 +44,22 @@ class Encoded:
 
     def take(self, start: int, stop: int) -> Array:
         """Spikes (T, n, *shape) of samples start..stop."""
-        return encode(self.samples[start:stop], self.encoder, self.time_steps, start)
+        return encode(self.samples[start:stop], self.encoder, self.time_steps, range(start, len(self)))
+
+    def pick(self, numbers: Array) -> Array:
+        """Spikes (T, n, *shape) of the samples of those numbers: the same that they have in their order."""
+        return encode(self.samples[numbers], self.encoder, self.time_steps, numbers)
 
 
-def encode(samples: Array, encoder: Encoder, time_steps: int, first: int = 0) -> Array:
-    """Spikes (T, N, *shape) int8 of ``samples`` (N, *shape), of which the first one is number ``first`` of its data set."""
+def encode(samples: Array, encoder: Encoder, time_steps: int, numbers: Sequence[int] | Array | None = None) -> Array:
+    """Spikes (T, N, *shape) int8 of ``samples`` (N, *shape), which have these ``numbers`` in their data set (0, 1, … if None)."""
+    numbers = range(len(samples)) if numbers is None else numbers
     shape = samples.shape[1:]
     spikes = np.empty((time_steps, len(samples), *shape), np.int8)
     size = int(np.prod(shape))
     for position, rate in enumerate(rates(samples, encoder)):
         bound = np.floor(np.clip(np.abs(rate), 0, 1) * _WORD).astype(np.uint64).reshape(-1)
-        fired = _words(encoder.seed, first + position, time_steps * size).reshape(time_steps, size) < bound
+        fired = _words(encoder.seed, int(numbers[position]), time_steps * size).reshape(time_steps, size) < bound
         sign = np.sign(rate).astype(np.int8).reshape(-1)
         spikes[:, position] = (fired * sign).reshape(time_steps, *shape)
     return spikes

@@ -71,6 +71,13 @@ def take(inputs: Inputs, entry: Entry, start: int, stop: int) -> Array:
     return inputs[start:stop] if entry.encoding == "static" else inputs[:, start:stop]
 
 
+def pick(inputs: Inputs, entry: Entry, numbers: Array) -> Array:
+    """The samples of those ``numbers`` (n,) of what :func:`feed` returned, in this order."""
+    if isinstance(inputs, Encoded):
+        return inputs.pick(numbers)
+    return inputs[numbers] if entry.encoding == "static" else inputs[:, numbers]
+
+
 def portions(inputs: Inputs, entry: Entry, time_steps: int) -> Iterator[Array]:
     """What :func:`feed` returned, in portions that fit into memory: an array as it is, encoded samples some at a time."""
     if not isinstance(inputs, Encoded):

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from snncc.accuracy import accuracy_of, counted, paired, steps_with_label
+from snncc.accuracy import correct as correct
 from snncc.compare import Comparison, compare_recordings
 from snncc.errors import InputError
-from snncc.feed import Inputs, sample_count, take
+from snncc.evidence import MET, UNDECIDED, Errors, Sampled, interval
+from snncc.feed import Inputs, pick, sample_count, take
+from snncc.gates import Gate, Limits, agreement_gate, drop_gate, exact_gate, outcome_of
 from snncc.ir.fast import apply_fast, fast_is_there
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
 from snncc.ir.linear import apply_node
 from snncc.program.program import Program
 from snncc.program.reference import IntegerRecording, run_reference
+from snncc.sampling import Sampling, whole
 from snncc.target import RunOptions, Target
 
 Array = np.ndarray
 BATCH = 250
 LONG = 10
 """Samples at once, and the steps beyond which they become fewer: all spikes of a batch are in memory."""
-Z95 = 1.959964
-"""97.5 % point of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,18 @@ class LayerAgreement:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A condition that a verification must meet."""
+class PerSample:
+    """What each sample of the integer network came to, for a later verification to compare with.
 
-    name: str
-    value: float
-    limit: float
-    passed: bool
+    Attributes:
+        right: right classes, (n,) of 0 and 1, or steps with the right class; None without labels.
+        same: likewise, the class that the float network gives.
+        spikes: neurons that fired, over all steps.
+    """
+
+    right: tuple[int, ...] | None
+    same: tuple[int, ...]
+    spikes: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +62,13 @@ class Verification:
     counting once.
 
     Attributes:
-        drop: float minus integer accuracy; ``drop_interval`` its 95 % interval (normal approximation over pairs).
+        drop: float minus integer accuracy; ``drop_interval`` where it lies for samples without end that are like these, at
+            95 % (:mod:`snncc.evidence`). lost, won: samples that the float, or the integer network alone gets right.
         agreement: share of samples (of steps, where each has its answer) for which float and integer network give the same
             class.
         reference: fixed-sim against the golden interpreter. target: the target against it (None for fixed-sim itself).
         first_deviation: the earliest cell in which the integer spikes leave the float ones, which quantisation may do.
+        sampling: which samples of the data these are.
     """
 
     samples: int
@@ -73,29 +84,41 @@ class Verification:
     reference: Comparison
     target: Comparison | None
     first_deviation: str | None
+    lost: int | None
+    won: int | None
+    per_sample: PerSample
+    sampling: str = "whole"
     gates: list[Gate] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> str:
+        """Of all gates together."""
+        return outcome_of(self.gates)
 
     @property
     def passed(self) -> bool:
         """All gates are met."""
-        return all(g.passed for g in self.gates)
+        return self.outcome == MET
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What to do with a shard: a call with (number of its first sample, samples) runs both networks on it."""
+    """What to do with a shard: a call with (place of its first sample, samples) runs both networks on it. ``order`` gives the
+    samples' numbers in the data set; None: their places."""
 
     graph: Graph
     program: Program
     engine: Target
     options: RunOptions
     fast: bool
+    order: Array | None = None
 
     def __call__(self, start: int, chunk: Array) -> Tally:
         """Both networks on one shard, compared."""
         floats = run_graph(self.graph, chunk, np.float32, apply=apply_fast if self.fast else apply_node)
         tally = Tally(self.graph, self.program)
-        tally.add(start, floats, self.engine.run(self.program, None, chunk, self.options))
+        numbers = None if self.order is None else self.order[start:]
+        tally.add(start, floats, self.engine.run(self.program, None, chunk, self.options), numbers)
         return tally
 
 
@@ -123,25 +146,34 @@ def verify(
     inputs: Inputs,
     labels: Array | None,
     exact: int,
-    max_drop: float | None = None,
+    limits: Limits | None = None,
     options: RunOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
     spread: Spread = one_after_another,
     watch: Watch | None = None,
+    sampling: Sampling | None = None,
 ) -> Verification:
-    """Run the float network and the integer program on all ``inputs``, the target and the reference on ``exact`` of them.
+    """Run the float network and the integer program on ``inputs``, the target and the reference on ``exact`` of them.
 
-    ``engine`` runs the integer program on the whole set (fixed-sim; proven equal to the reference on the exact samples).
-    ``max_drop`` is in percentage points. ``spread`` says where the shards of the data set are worked on.
-    ``watch`` is called once, before the first shard: the tally that it gets grows as shards are done.
+    ``engine`` runs the integer program on all of them (fixed-sim; proven equal to the reference on the exact samples).
+    ``spread`` says where the shards of the data set are worked on. ``sampling`` says which samples are taken and of what a
+    gate on them speaks; None takes all, and they are the whole set. ``watch`` is called once, before the first shard: the
+    tally that it gets grows as shards are done. Raises :class:`InputError` where the data does not allow what is asked for.
     """
-    samples = sample_count(inputs, program.source)
-    if samples == 0:
-        raise InputError("the data holds no samples")
-    if max_drop is not None and labels is None:
-        raise InputError("the data has no labels, so no accuracy; leave --max-accuracy-drop out")
+    loaded, limits = sample_count(inputs, program.source), limits or Limits()
+    sampling = sampling or whole(loaded)
+    _check_asked(loaded, labels, limits, sampling)
+    truth = labels if labels is None or sampling.order is None else labels[sampling.order]
+    gates = partial(_sampled_gates, labels=truth, scale=steps_with_label(labels), limits=limits, sampling=sampling)
+
+    def part(start: int, stop: int) -> Array:
+        if sampling.order is None:
+            return take(inputs, program.source, start, stop)
+        return pick(inputs, program.source, sampling.order[start:stop])
+
+    samples = loaded if sampling.order is None else len(sampling.order)
     options = options or RunOptions()
-    few = take(inputs, program.source, 0, max(exact, 1))
+    few = part(0, max(exact, 1))
     golden = run_reference(program, few)
     order = [p.name for p in program.populations]
     recorded = replace(options, record=True)
@@ -154,30 +186,43 @@ def verify(
     if watch is not None:
         watch(tally, reference, on_target)
     size = max(2, BATCH * LONG // max(LONG, program.time_steps))
-    work = Work(
-        graph, program, engine, replace(recorded, membranes=False, progress=None, part=None), fast_is_there(samples)
-    )
-    shards = ((start, take(inputs, program.source, start, start + size)) for start in range(0, samples, size))
-    for part in spread(work, shards):
-        tally.merge(part)
+    shown = replace(recorded, membranes=False, progress=None, part=None)
+    work = Work(graph, program, engine, shown, fast_is_there(samples), sampling.order)
+    for done in spread(work, ((start, part(start, start + size)) for start in range(0, samples, size))):
+        tally.merge(done)
         if progress is not None:
             progress(tally.samples, samples)
+        if sampling.until_decided and outcome_of(gates(tally)) != UNDECIDED:
+            break
     predictions = tally.integer_predictions() if target_run is None else target_run.predictions
-    found = tally.result(labels, predictions, reference, on_target)
-    return _gated(found, max_drop)
+    found = tally.result(truth, predictions, reference, on_target)
+    exactly = [exact_gate("cells that differ from the reference (fixed-sim)", reference.differing)]
+    if on_target is not None:
+        exactly.append(exact_gate("cells that differ from the reference (target)", on_target.differing))
+    return replace(found, sampling=sampling.name, gates=[*exactly, *gates(tally)])
 
 
-def _gated(v: Verification, max_drop: float | None) -> Verification:
-    gates = [
-        Gate("cells that differ from the reference (fixed-sim)", v.reference.differing, 0, v.reference.differing == 0)
-    ]
-    if v.target is not None:
-        gates.append(
-            Gate("cells that differ from the reference (target)", v.target.differing, 0, v.target.differing == 0)
-        )
-    if max_drop is not None and v.drop is not None:
-        gates.append(Gate("accuracy drop in points", 100 * v.drop, max_drop, 100 * v.drop <= max_drop))
-    return replace(v, gates=gates)
+def _check_asked(loaded: int, labels: Array | None, limits: Limits, sampling: Sampling) -> None:
+    if loaded == 0:
+        raise InputError("the data holds no samples")
+    if limits.max_accuracy_drop is not None and labels is None:
+        raise InputError("the data has no labels, so no accuracy; leave --max-accuracy-drop out")
+    if sampling.until_decided and not limits.of_samples:
+        raise InputError("--samples auto stops once a gate is decided; give --max-accuracy-drop or --min-agreement")
+
+
+def _sampled_gates(
+    tally: Tally, labels: Array | None, scale: float | None, limits: Limits, sampling: Sampling
+) -> list[Gate]:
+    """The gates that are judged by the samples so far."""
+    floats, integers = tally.float_predictions(), tally.integer_predictions()
+    gates = []
+    if limits.max_accuracy_drop is not None and labels is not None:
+        gates.append(drop_gate(paired(floats, integers, labels[: len(floats)], scale, sampling.population), limits))
+    if limits.min_agreement is not None:
+        same = (floats == integers).reshape(len(floats), -1).mean(axis=1)
+        gates.append(agreement_gate(Sampled(same, 0.0, 1.0, sampling.population), limits))
+    return gates
 
 
 class Tally:
@@ -190,6 +235,7 @@ class Tally:
         self.float_spikes = dict.fromkeys(self.layers, 0)
         self.integer_spikes = dict.fromkeys(self.layers, 0)
         self.predictions: list[tuple[Array, Array]] = []
+        self.fired: list[Array] = []
         self.first: tuple[int, int, str] | None = None
 
     @property
@@ -200,6 +246,7 @@ class Tally:
     def merge(self, later: Tally) -> None:
         """Adds the tally of samples that come after those seen so far."""
         self.predictions += later.predictions
+        self.fired += later.fired
         for name in self.layers:
             self.equal[name] += later.equal[name]
             self.cells[name] += later.cells[name]
@@ -208,28 +255,36 @@ class Tally:
         if later.first is not None and (self.first is None or later.first[:2] < self.first[:2]):
             self.first = later.first
 
-    def add(self, start: int, a: Recording, b: IntegerRecording) -> None:
+    def add(self, start: int, a: Recording, b: IntegerRecording, numbers: Array | None = None) -> None:
+        """Samples that have these ``numbers`` in the data set; None: from ``start`` on."""
         self.predictions.append((a.predictions, b.predictions))
+        fired = np.zeros(b.samples, np.int64)
         for position, name in enumerate(self.layers):
             x, y = a.spikes[name], b.spikes[name]
             different = x != y
             self.cells[name] += x.size
             self.equal[name] += x.size - int(np.count_nonzero(different))
             self.float_spikes[name] += int(np.count_nonzero(x))
-            self.integer_spikes[name] += int(np.count_nonzero(y))
+            of_each = (y != 0).reshape(len(y), b.samples, -1).sum(axis=(0, 2))
+            fired += of_each
+            self.integer_spikes[name] += int(of_each.sum())
             steps = np.flatnonzero(different.reshape(len(x), -1).any(axis=1))
             if steps.size and (self.first is None or (int(steps[0]), position) < self.first[:2]):
                 step = int(steps[0])
                 sample, *neuron = np.argwhere(different[step])[0]
                 place = ", ".join(str(i) for i in neuron)
+                number = start + sample if numbers is None else numbers[sample]
                 pair = f"{y[step][(sample, *neuron)]} for {x[step][(sample, *neuron)]}"
-                self.first = (step, position, f"{name}[{place}] at step {step} of sample {start + sample}: {pair}")
+                self.first = (step, position, f"{name}[{place}] at step {step} of sample {number}: {pair}")
+        self.fired.append(fired)
 
     def accuracies(self, labels: Array | None) -> tuple[float | None, float | None]:
         """Of the float and of the integer network on the samples so far, of which there must be one. Raises
         :class:`InputError` as :func:`correct`."""
-        floats = np.concatenate([a for a, _ in self.predictions])
-        return _accuracy(floats, labels), _accuracy(self.integer_predictions(), labels)
+        return accuracy_of(self.float_predictions(), labels), accuracy_of(self.integer_predictions(), labels)
+
+    def float_predictions(self) -> Array:
+        return np.concatenate([a for a, _ in self.predictions])
 
     def integer_predictions(self) -> Array:
         return np.concatenate([b for _, b in self.predictions])
@@ -237,9 +292,7 @@ class Tally:
     def result(
         self, labels: Array | None, on_target: Array, reference: Comparison, target: Comparison | None
     ) -> Verification:
-        floats = np.concatenate([a for a, _ in self.predictions])
-        integers = self.integer_predictions()
-        samples = len(floats)
+        floats, integers, samples = self.float_predictions(), self.integer_predictions(), self.samples
         layers = [
             LayerAgreement(
                 n,
@@ -249,15 +302,19 @@ class Tally:
             )
             for n in self.layers
         ]
-        drop, interval = None, None
+        drop, spread, lost, won, right = None, None, None, None, None
         if labels is not None:
-            drop, interval = paired_drop(correct(floats, labels), correct(integers, labels))
+            labels = labels[:samples]
+            pairs = paired(floats, integers, labels, steps_with_label(labels))
+            drop, spread = pairs.mean, interval(pairs, Errors())
+            lost, won = int((pairs.values > 0).sum()), int((pairs.values < 0).sum())
+            right = counted(integers == labels)
         return Verification(
             samples,
             *self.accuracies(labels),
-            _accuracy(on_target, labels),
+            accuracy_of(on_target, labels),
             drop,
-            interval,
+            spread,
             float(np.mean(floats == integers)),
             sum(self.float_spikes.values()) / samples,
             sum(self.integer_spikes.values()) / samples,
@@ -265,32 +322,7 @@ class Tally:
             reference,
             target,
             self.first[2] if self.first else None,
+            lost,
+            won,
+            PerSample(right, counted(floats == integers), tuple(np.concatenate(self.fired).tolist())),
         )
-
-
-def correct(predictions: Array, labels: Array) -> Array:
-    """What each sample adds to the accuracy, (N,), which is the mean: 1 where its class is right, else 0. With labels
-    (N, T), -1 where a step has none: its right steps over the mean number of steps that have one. The steps of a sample are
-    not independent, so a spread is one over samples. Raises :class:`InputError` where no step has a label."""
-    if labels.shape != predictions.shape:
-        raise InputError(f"the labels have shape {labels.shape}, but the network answers {predictions.shape}")
-    if labels.ndim == 1:
-        return (predictions == labels).astype(float)
-    known = labels >= 0
-    if not known.any():
-        raise InputError("no step of the data has a label, so there is no accuracy")
-    right: Array = ((predictions == labels) & known).sum(axis=1) * (len(labels) / known.sum())
-    return right
-
-
-def paired_drop(float_correct: Array, integer_correct: Array) -> tuple[float, tuple[float, float]]:
-    """Accuracy of the first minus that of the second on the same samples (what :func:`correct` gave), with its 95 % interval
-    (normal approximation of the mean of paired differences)."""
-    difference = float_correct - integer_correct
-    mean = float(difference.mean())
-    half = Z95 * float(difference.std()) / len(difference) ** 0.5
-    return mean, (mean - half, mean + half)
-
-
-def _accuracy(predictions: Array, labels: Array | None) -> float | None:
-    return None if labels is None else float(correct(predictions, labels[: len(predictions)]).mean())

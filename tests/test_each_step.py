@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from snncc.accuracy import correct, paired, steps_with_label
 from snncc.cli.main import cli
 from snncc.compare import compare_recordings
 from snncc.compiler import compile_graph
 from snncc.data import load
 from snncc.errors import GraphError, InputError
+from snncc.evidence import Errors, interval
 from snncc.frontends.nir import read_nir
 from snncc.frontends.nir_export import export_nir
 from snncc.ir.dynamics import Dynamics
@@ -29,7 +31,7 @@ from snncc.program.program import Program, check_program
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions, RunOptions
-from snncc.verify import correct, paired_drop, verify
+from snncc.verify import verify
 
 STEPS = 7
 LIF = Dynamics(threshold=1.0, membrane_decay=0.75, compare=">", reset="to_value", reset_timing="immediate")
@@ -145,8 +147,11 @@ def test_accuracy_over_the_steps_that_have_a_label() -> None:
     labels = np.array([[0, 1, -1, -1], [0, -1, 1, 1]])
     assert correct(predictions, labels).mean() == pytest.approx(3 / 5)  # not the mean of 2/2 and 1/3
     assert correct(predictions[:, 0], labels[:, 0]).tolist() == [1, 1]
-    drop, (low, high) = paired_drop(correct(predictions, labels), correct(predictions[::-1], labels))
-    assert drop == pytest.approx(3 / 5 - 2 / 5) and low < drop < high
+    pairs = paired(predictions, predictions[::-1], labels, steps_with_label(labels))
+    low, high = interval(pairs, Errors())
+    assert (
+        pairs.mean == pytest.approx(3 / 5 - 2 / 5) and pairs.high == pytest.approx(3 / 2.5) and low < pairs.mean < high
+    )
     with pytest.raises(InputError, match="no step of the data has a label"):
         correct(predictions, np.full((2, 4), -1))
     with pytest.raises(InputError, match=r"labels have shape \(2,\), but the network answers \(2, 4\)"):

@@ -42,7 +42,7 @@ def test_spikes_do_not_depend_on_batches_threads_or_steps() -> None:
 
 def test_the_spikes_are_those_of_philox() -> None:
     """Written out once more from the definition, and pinned, so that no release of NumPy may change them."""
-    spikes = encode(SAMPLES[3:4], SIGNED, STEPS, first=3).reshape(STEPS, -1)
+    spikes = encode(SAMPLES[3:4], SIGNED, STEPS, numbers=[3]).reshape(STEPS, -1)
     words = np.random.Philox(key=np.array([5, 3], np.uint64)).random_raw(STEPS * 30 // 2)
     halves = np.stack([words & np.uint64(0xFFFFFFFF), words >> np.uint64(32)], axis=1).reshape(STEPS, 30)
     x = SAMPLES[3].reshape(2, 15) / 255

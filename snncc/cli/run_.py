@@ -41,7 +41,7 @@ def command(
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions, run_all
-    from snncc.verify import correct
+    from snncc.accuracy import correct
 
     so_far.on_request(lambda: "nothing yet")
     artifact = shared.read_compiled(folder)

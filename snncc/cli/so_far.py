@@ -59,11 +59,11 @@ class Parts:
 
     def accuracy(self, labels: np.ndarray | None) -> str:
         """Samples done, and the share of right classes where the target hands its parts over. Raises as
-        :func:`snncc.verify.correct`."""
+        :func:`snncc.accuracy.correct`."""
         import numpy as np
 
         from snncc.report.terminal import percent
-        from snncc.verify import correct
+        from snncc.accuracy import correct
 
         if labels is None or not self.recordings:
             return counted(self.done, self.samples)
@@ -85,7 +85,7 @@ class Parts:
 def of_verify(
     tally: Tally, samples: int, labels: np.ndarray | None, reference: Comparison, target: Comparison | None
 ) -> str:
-    """Samples done of ``samples``, both accuracies, and the cells that differ. Raises as :func:`snncc.verify.correct`."""
+    """Samples done of ``samples``, both accuracies, and the cells that differ. Raises as :func:`snncc.accuracy.correct`."""
     from snncc.report.terminal import percent
 
     said = [counted(tally.samples, samples)]

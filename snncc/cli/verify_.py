@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +13,54 @@ from snncc.cli import so_far
 
 if TYPE_CHECKING:
     from snncc.compare import Comparison
+    from snncc.gates import Limits
     from snncc.verify import Tally, Verification
 
 DEFAULT_EXACT = 16
+EXIT_FAILED, EXIT_UNDECIDED = 1, 3
+OUTCOME_WORDS = {"met": "met", "failed": "failed", "undecided": "open"}
+
+
+def gate_options(function: shared.F) -> shared.F:
+    """Adds what is asked for, how sure to be of it, and where it is written."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in reversed((
+        click.option(
+            "--max-accuracy-drop", "max_drop", type=float, metavar="POINTS", help="Points of accuracy it may lose."
+        ),
+        click.option(
+            "--min-agreement",
+            type=click.FloatRange(0, 100),
+            metavar="PERCENT",
+            help="Samples with the class that the float network gives.",
+        ),
+        click.option(
+            "--baseline",
+            type=file,
+            metavar="FILE",
+            help="Fail where it got worse, beyond chance, than what an earlier verify --json wrote.",
+        ),
+        click.option(
+            "--samples",
+            default="all",
+            show_default=True,
+            metavar="N|auto|all",
+            help="N drawn at random; auto: until the gates are decided.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --samples."),
+        click.option(
+            "--as-sample", is_flag=True, help="Judge what the data stands for by an interval, not the data itself."
+        ),
+        click.option(
+            "--alpha", type=float, default=0.025, show_default=True, help="Chance to fail a gate that is met."
+        ),
+        click.option("--beta", type=float, default=0.025, show_default=True, help="Chance to pass one that is not."),
+        click.option("--allow-undecided", is_flag=True, help="Exit with 0 where no gate failed but some are open."),
+        click.option("--junit", "junit_file", type=file, metavar="FILE", help="Write the gates as JUnit XML."),
+        click.option("--markdown", "markdown_file", type=file, metavar="FILE", help="Write them as Markdown."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
 
 
 @click.command("verify")
@@ -22,9 +69,7 @@ DEFAULT_EXACT = 16
 @shared.data_option
 @shared.limit_option
 @shared.encode_option
-@click.option(
-    "--max-accuracy-drop", "max_drop", type=float, help="Fail if accuracy falls by more than this many points."
-)
+@gate_options
 @click.option("--exact", type=click.IntRange(min=0), help="Samples to compare cell by cell with the reference.")
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for the target."
@@ -44,84 +89,107 @@ def command(
     target_name: str | None,
     data_name: str,
     limit: int | None,
-    max_drop: float | None,
     exact: int | None,
     timeout: float,
     address: str | None,
     path: str,
     threads: int | None,
     as_json: bool,
+    max_drop: float | None,
+    min_agreement: float | None,
+    baseline: Path | None,
+    samples: str,
+    seed: int,
+    as_sample: bool,
+    alpha: float,
+    beta: float,
+    allow_undecided: bool,
+    junit_file: Path | None,
+    markdown_file: Path | None,
     **rest: Any,
 ) -> None:
     """Check MODEL (a file, a zoo model, or a compiled folder) against its integer program and the target.
 
-    Exits with 1 where a gate fails: a cell of the target differs from the reference, or accuracy drops too far. The
-    signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
+    Exits with 0 where every gate is met, with 1 where one fails (a cell of the target differs from the reference, accuracy
+    drops too far), with 3 where none fails but too few samples were seen to decide one. The whole data is judged by its
+    figure, a part of it (--limit, --samples) by an interval that holds however often one looks.
+
+    The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
+    from dataclasses import replace
+
+    from snncc.baseline import check_same_samples, read_baseline, regressions
     from snncc.cluster import cluster
+    from snncc.evidence import FAILED, UNDECIDED, Errors
     from snncc.feed import sample_count
+    from snncc.files import check_writable
+    from snncc.gates import Limits
     from snncc.registry import get_target
     from snncc.report import terminal
+    from snncc.report.junit import junit
+    from snncc.report.verify_facts import verify_facts
+    from snncc.report.verify_markdown import verify_markdown
+    from snncc.sampling import choose_samples
     from snncc.target import RunOptions
     from snncc.verify import verify
 
+    began = time.monotonic()
+    limits = Limits(max_drop, min_agreement, Errors(alpha, beta))
+    earlier = None if baseline is None else read_baseline(baseline)
+    for file in filter(None, (junit_file, markdown_file)):
+        check_writable(file)
     so_far.on_request(lambda: "nothing yet")
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, labels = shared.load_data(data_name, limit, graph)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
-    engine, samples = get_target("fixed-sim"), sample_count(inputs, program.source)
+    engine, loaded = get_target("fixed-sim"), sample_count(inputs, program.source)
+    sampling = choose_samples(samples, loaded, limit, as_sample, seed)
+    count = loaded if sampling.order is None else len(sampling.order)
+    if earlier is not None:
+        check_same_samples(earlier, data_name, sampling.name)
+
+    truth = labels if labels is None or sampling.order is None else labels[sampling.order]
 
     def watch(tally: Tally, reference: Comparison, on_target: Comparison | None) -> None:
-        so_far.on_request(lambda: so_far.of_verify(tally, samples, labels, reference, on_target))
+        so_far.on_request(lambda: so_far.of_verify(tally, count, truth, reference, on_target))
 
-    so_far.on_request(lambda: f"0 of {samples:,} samples   the first {max(few, 1)} are being compared cell by cell")
+    so_far.on_request(lambda: f"0 of {count:,} samples   the first {max(few, 1)} are being compared cell by cell")
     with (
         shared.announced(engine),
         terminal.progress("verifying", not as_json) as update,
         cluster(address) as spread,
     ):
         found = verify(
-            graph, program, target, engine, folder, inputs, labels, few, max_drop,
-            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread, watch,
+            graph, program, target, engine, folder, inputs, labels, few, limits,
+            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread, watch, sampling,
         )  # fmt: skip
+    if earlier is not None:
+        found = replace(found, gates=[*found.gates, *regressions(earlier, found, limits.errors)])
+    if junit_file is not None:
+        suite, seconds = f"{Path(model).name}.{target.name}", time.monotonic() - began
+        _write(junit_file, junit(found.gates, suite, seconds, allow_undecided))
+    if markdown_file is not None:
+        _write(markdown_file, verify_markdown(found, Path(model).name, target.name, data_name))
     if as_json:
-        terminal.print_json(facts(found, target.name))
+        terminal.print_json(verify_facts(found, target.name, data_name))
     else:
-        show(found, target.name, max_drop)
-    if not found.passed:
-        raise click.exceptions.Exit(1)
+        show(found, target.name, limits)
+    if found.outcome == FAILED:
+        raise click.exceptions.Exit(EXIT_FAILED)
+    if found.outcome == UNDECIDED and not allow_undecided:
+        raise click.exceptions.Exit(EXIT_UNDECIDED)
 
 
-def facts(v: Verification, target: str) -> dict[str, Any]:
-    """The verification as plain data."""
+def _write(file: Path, text: str) -> None:
+    from snncc.files import written_beside
 
-    def comparison(c: Any) -> Any:
-        return c and {
-            "samples": c.samples,
-            "cells": c.cells,
-            "differing": c.differing,
-            "first": c.first and vars(c.first),
-        }
-
-    return {
-        "target": target,
-        "samples": v.samples,
-        "accuracy": {"float": v.float_accuracy, "integer": v.integer_accuracy, "target": v.target_accuracy},
-        "accuracy_drop": v.drop,
-        "accuracy_drop_interval_95": v.drop_interval,
-        "prediction_agreement": v.agreement,
-        "spikes_per_inference": {"float": v.float_spikes, "integer": v.integer_spikes},
-        "layers": [vars(layer) for layer in v.layers],
-        "first_deviation_from_float": v.first_deviation,
-        "fixed_sim_against_reference": comparison(v.reference),
-        "target_against_reference": comparison(v.target),
-        "gates": [vars(g) for g in v.gates],
-        "passed": v.passed,
-    }
+    with written_beside(file) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
-def show(v: Verification, target: str, max_drop: float | None) -> None:
+def show(v: Verification, target: str, limits: Limits) -> None:
     """The verification as a person reads it."""
+    from snncc.evidence import MET, sign_test
     from snncc.report import terminal as t
 
     rows = [
@@ -129,7 +197,12 @@ def show(v: Verification, target: str, max_drop: float | None) -> None:
         ["integer program", t.percent(v.integer_accuracy), t.percent(v.agreement), t.count(v.integer_spikes)],
     ]
     t.table(["", "accuracy", "agrees", "spikes/inference"], rows)
-    click.echo(f" {v.samples:,} samples")
+    click.echo(f" {v.samples:,} samples{_which(v.sampling)}")
+    if v.lost is not None and v.won is not None:
+        p = min(1.0, 2 * sign_test(max(v.lost, v.won), min(v.lost, v.won)))
+        t.fact(
+            "tipped", f"{v.lost:,} right in float alone, {v.won:,} in integers alone (exact McNemar test: p = {p:.2g})"
+        )
     _show_exact("reference", "fixed-sim", v.reference, None)
     if v.target is not None:
         _show_exact("on target", target, v.target, v.target_accuracy)
@@ -144,16 +217,22 @@ def show(v: Verification, target: str, max_drop: float | None) -> None:
     )
     if v.first_deviation:
         t.fact("deviates", f"first from float: {v.first_deviation}")
-    failed = [g for g in v.gates if not g.passed]
-    if failed:
-        t.verdict(False, "; ".join(f"{g.name}: {g.value:g}, limit {g.limit:g}" for g in failed))
+    if v.outcome != MET:
+        for gate in (g for g in v.gates if g.limit or not g.passed):
+            t.fact(OUTCOME_WORDS[gate.outcome], str(gate))
+        t.verdict(v.outcome, "; ".join(g.name for g in v.gates if g.outcome == v.outcome))
         return
     said = "no cell differs"
     if v.drop is not None and v.drop_interval is not None:
         low, high = v.drop_interval
-        limit = f"limit {max_drop:.2f}; " if max_drop is not None else ""
+        limit = f"limit {limits.max_accuracy_drop:.2f}; " if limits.max_accuracy_drop is not None else ""
         said = f"drop {100 * v.drop:.2f} points ({limit}95 % interval {100 * low:.2f} … {100 * high:.2f}); {said}"
-    t.verdict(True, said)
+    t.verdict(v.outcome, said)
+
+
+def _which(sampling: str) -> str:
+    kind, _, seed = sampling.partition(":")
+    return {"whole": "", "first": ", the first of the data", "random": f", drawn at random (seed {seed})"}[kind]
 
 
 def _show_exact(label: str, who: str, c: Any, accuracy: float | None) -> None:

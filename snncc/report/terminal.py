@@ -33,9 +33,10 @@ def table(head: Row, rows: Sequence[Row], left: int = 1) -> None:
         click.echo(line(row))
 
 
-def verdict(passed: bool, text: str) -> None:
-    """PASS or FAIL and why."""
-    click.secho(" PASS   " if passed else " FAIL   ", fg="green" if passed else "red", bold=True, nl=False)
+def verdict(outcome: str, text: str) -> None:
+    """PASS, FAIL or OPEN for met, failed and undecided, and why."""
+    word, colour = {"met": ("PASS", "green"), "failed": ("FAIL", "red"), "undecided": ("OPEN", "yellow")}[outcome]
+    click.secho(f" {word}   ", fg=colour, bold=True, nl=False)
     click.echo(text)
 
 

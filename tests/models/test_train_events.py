@@ -23,7 +23,7 @@ from snncc.models.recurrent import recurrent
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions
-from snncc.verify import correct
+from snncc.accuracy import correct
 
 STEPS, SHAPE = 5, (2, 8, 8)
 LIF = {"threshold": 0.5, "compare": ">", "membrane_decay": 0.75, "reset": "subtract"}

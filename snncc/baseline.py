@@ -1,0 +1,149 @@
+"""Is it worse than it was: a verification against what an earlier one wrote with ``--json``, sample by sample."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snncc.errors import InputError
+from snncc.evidence import FAILED, MET, Errors, sign_test
+from snncc.gates import Gate
+from snncc.verify import PerSample, Verification
+
+VERSION = 1
+"""Of the entry "per_sample"; other versions are refused."""
+LEAST_RISE = 0.01
+"""Relative rise of the spikes below which it is no regression, however sure: retrained networks differ by as much."""
+MAX_BYTES = 64 << 20
+MAX_SAMPLES = 1 << 24
+_ANEW = "write it anew: snncc verify … --json > FILE"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What an earlier verification found of which samples of which data."""
+
+    file: str
+    data: str
+    sampling: str
+    found: PerSample
+
+
+def per_sample_facts(found: Verification, data: str) -> dict[str, Any]:
+    """The entry "per_sample" of a verification on ``data``."""
+    own = found.per_sample
+    return {
+        "version": VERSION,
+        "data": data,
+        "sampling": found.sampling,
+        "right": None if own.right is None else _packed(own.right),
+        "same": _packed(own.same),
+        "spikes": _packed(own.spikes),
+    }
+
+
+def read_baseline(path: Path) -> Baseline:
+    """What ``snncc verify --json`` wrote. Raises :class:`InputError` where it is missing, damaged, or of another version."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: is {path.stat().st_size:,} bytes; a baseline has {MAX_BYTES:,} at most")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such baseline; {_ANEW}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no readable JSON ({error}); {_ANEW}") from error
+    entry = value.get("per_sample") if isinstance(value, dict) else None
+    if not isinstance(entry, dict):
+        raise InputError(f"{path}: is no result of snncc verify (it has no entry per_sample); {_ANEW}")
+    if entry.get("version") != VERSION:
+        raise InputError(f"{path}: has version {entry.get('version')!r}, this snncc reads {VERSION}; {_ANEW}")
+    right = None if entry.get("right") is None else _unpacked(path, entry, "right")
+    found = PerSample(right, _unpacked(path, entry, "same"), _unpacked(path, entry, "spikes"))
+    if len({len(x) for x in (found.right, found.same, found.spikes) if x is not None}) != 1 or not found.same:
+        raise InputError(f"{path}: is damaged: its entries are of different numbers of samples; {_ANEW}")
+    return Baseline(str(path), str(entry.get("data")), str(entry.get("sampling")), found)
+
+
+def check_same_samples(baseline: Baseline, data: str, sampling: str) -> None:
+    """Raises :class:`InputError` where the baseline is of other samples than those that are to be verified."""
+    for name, before, now in (("data", baseline.data, data), ("samples", baseline.sampling, sampling)):
+        if before != now:
+            raise InputError(
+                f"{baseline.file}: its {name}: {before}; now: {now}. Samples are compared one by one: verify on the "
+                f"baseline's own, or {_ANEW}"
+            )
+
+
+def regressions(baseline: Baseline, found: Verification, errors: Errors) -> list[Gate]:
+    """One gate for each figure: failed where it got worse by more than chance explains. ``errors.alpha`` is the probability
+    that one fails of a network that is no worse.
+
+    Accuracy and agreement by the exact sign (McNemar) test on the samples that changed; spikes per inference by the t test on
+    differences of the same samples, and only from :data:`LEAST_RISE` on. Where the two looked at different numbers of samples,
+    those that both looked at count. Raises :class:`InputError` where there is nothing to compare.
+    """
+    before, now = baseline.found, found.per_sample
+    common = min(len(before.same), len(now.same))
+    gates = []
+    for name, old, new in (("accuracy", before.right, now.right), ("agreement", before.same, now.same)):
+        if old is None or new is None:
+            continue
+        change = np.subtract(new[:common], old[:common])
+        lost, won = int((change < 0).sum()), int((change > 0).sum())
+        remark = f"{lost:,} got worse and {won:,} better of {common:,}; {_chance(sign_test(lost, won))}"
+        most = _most_by_chance(lost + won, errors.alpha)
+        outcome = FAILED if lost - won > most else MET
+        gates.append(Gate(f"{name}, samples lost since the baseline", lost - won, most, outcome, remark=remark))
+    return [*gates, _more_spikes(np.array(before.spikes[:common]), np.array(now.spikes[:common]), errors)]
+
+
+def _most_by_chance(changed: int, alpha: float) -> int:
+    """Samples lost minus won, of so many that changed, up to which the sign test does not reject at ``alpha``."""
+    from scipy.special import bdtrc
+
+    lost = np.arange(changed + 1)
+    chances = np.where(lost == 0, 1.0, bdtrc(np.maximum(lost - 1, 0), changed, 0.5))
+    return int(2 * lost[chances >= alpha].max() - changed)
+
+
+def _more_spikes(old: np.ndarray, new: np.ndarray, errors: Errors) -> Gate:
+    from scipy.special import stdtr
+
+    change = new - old
+    mean, spread = float(change.mean()), float(change.std(ddof=1)) if len(change) > 1 else 0.0
+    if spread > 0:
+        p = float(stdtr(len(change) - 1, -mean / (spread / len(change) ** 0.5)))
+    else:
+        p = 1.0 if mean <= 0 or len(change) == 1 else 0.0
+    rise = mean / max(float(old.mean()), 1e-12)
+    remark = f"{old.mean():,.1f} before, {new.mean():,.1f} now: {_chance(p)}"
+    outcome = FAILED if p < errors.alpha and rise > LEAST_RISE else MET
+    return Gate("rise of spikes since the baseline", 100 * rise, 100 * LEAST_RISE, outcome, "%", remark=remark)
+
+
+def _chance(p: float) -> str:
+    return "as chance would have it" if p > 0.5 else f"chance alone does as much with a probability of {p:.2g}"
+
+
+def _packed(numbers: tuple[int, ...]) -> str:
+    return base64.b64encode(zlib.compress(np.asarray(numbers, "<i8").tobytes(), 9)).decode()
+
+
+def _unpacked(path: Path, entry: Mapping[str, Any], key: str) -> tuple[int, ...]:
+    try:
+        unpack = zlib.decompressobj()
+        data = unpack.decompress(base64.b64decode(str(entry.get(key)), validate=True), 8 * MAX_SAMPLES)
+        if unpack.unconsumed_tail or not unpack.eof:
+            raise ValueError("is cut off or too long")
+        numbers = np.frombuffer(data, "<i8")
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise InputError(f"{path}: its {key!r} is damaged ({error}); {_ANEW}") from error
+    return tuple(numbers.tolist())

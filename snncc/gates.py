@@ -1,0 +1,131 @@
+"""Conditions that a deployment must meet, and whether it does: yes, no, or not known from so few samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from snncc.errors import InputError
+from snncc.evidence import (
+    FAILED,
+    MET,
+    UNDECIDED,
+    Errors,
+    Sampled,
+    interval,
+    judge_at_least,
+    judge_at_most,
+    samples_needed,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is asked for; None asks nothing.
+
+    Attributes:
+        max_accuracy_drop: float minus integer accuracy in percentage points, at most.
+        min_agreement: share of samples (of steps, where each has its answer) with the same class, in percent, at least.
+        errors: how often a verdict on some samples may be wrong.
+    """
+
+    max_accuracy_drop: float | None = None
+    min_agreement: float | None = None
+    errors: Errors = field(default_factory=Errors)
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("--max-accuracy-drop", self.max_accuracy_drop, float("-inf"), float("inf")),
+            ("--min-agreement", self.min_agreement, 0, 100),
+        ):
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} {value:g}: give a number in {low:g}..{high:g}")
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether any of them is judged by samples."""
+        return self.max_accuracy_drop is not None or self.min_agreement is not None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition and its verdict.
+
+    Attributes:
+        value: what was found, in ``unit``; ``limit`` likewise, an upper one unless ``at_least``.
+        outcome: :data:`snncc.evidence.MET`, :data:`FAILED` or :data:`UNDECIDED`.
+        interval: where the value of all there is lies, as sure as the gate's errors say; None where the value is exact.
+        remark: what decides it, or what it was found by.
+    """
+
+    name: str
+    value: float
+    limit: float
+    outcome: str
+    unit: str = ""
+    at_least: bool = False
+    interval: tuple[float, float] | None = None
+    remark: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """It is met."""
+        return self.outcome == MET
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        said = f"{self.name}: {self.value:,.4g}{unit}, limit {self.limit:,.4g}"
+        if self.interval is not None:
+            said += f" (with the samples seen it lies in {self.interval[0]:,.3g} … {self.interval[1]:,.3g})"
+        return said + (f"; {self.remark}" if self.remark else "")
+
+
+def outcome_of(gates: Iterable[Gate]) -> str:
+    """Of all together: failed where any is, else undecided where any is."""
+    outcomes = {g.outcome for g in gates}
+    return next((o for o in (FAILED, UNDECIDED) if o in outcomes), MET)
+
+
+def exact_gate(name: str, differing: int) -> Gate:
+    """No cell may differ."""
+    return Gate(name, differing, 0, FAILED if differing else MET)
+
+
+def drop_gate(pairs: Sampled, limits: Limits) -> Gate:
+    """``pairs``: float minus integer correctness of each sample."""
+    assert limits.max_accuracy_drop is not None
+    limit = limits.max_accuracy_drop / 100
+    outcome = judge_at_most(pairs, limit, limits.errors)
+    return _sampled("accuracy drop", "points", pairs, limit, outcome, limits.errors, at_least=False)
+
+
+def agreement_gate(same: Sampled, limits: Limits) -> Gate:
+    """``same``: 1 for each sample to which both give the same class, else 0."""
+    assert limits.min_agreement is not None
+    limit = limits.min_agreement / 100
+    outcome = judge_at_least(same, limit, limits.errors)
+    return _sampled("agreement with the float network", "%", same, limit, outcome, limits.errors, at_least=True)
+
+
+def _sampled(
+    name: str, unit: str, sampled: Sampled, limit: float, outcome: str, errors: Errors, at_least: bool
+) -> Gate:
+    """A gate on a mean in percent of what ``sampled`` holds."""
+    spread, remark = None, ""
+    if not sampled.whole:
+        low, high = interval(sampled, errors)
+        spread = 100 * low, 100 * high
+    if outcome == UNDECIDED:
+        side = (sampled.mirrored(), -limit) if at_least else (sampled, limit)
+        needed = samples_needed(*side, errors)
+        if needed is not None and sampled.population is not None:
+            needed = min(needed, sampled.population)
+        more = f"about {_rounded(needed):,} like these would" if needed else "take all of the test set"
+        remark = f"{len(sampled.values):,} samples do not decide it, {more}"
+    return Gate(name, 100 * sampled.mean, 100 * limit, outcome, unit, at_least, spread, remark)
+
+
+def _rounded(count: int) -> int:
+    """Up to two digits: an estimate."""
+    scale = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // scale) * scale

@@ -1,0 +1,56 @@
+"""Which samples of a data set a verification looks at, and what a verdict on them speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snncc.errors import InputError
+
+Array = np.ndarray
+AUTO, ALL = "auto", "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """What is looked at.
+
+    Attributes:
+        name: "whole", "first" or "random:SEED": which samples they are, for people and baselines.
+        order: numbers of the samples to take, in this order; None: all that were loaded, as they come.
+        population: how many samples the set has about which is judged; None: the samples stand for what there is without end.
+        until_decided: look on only until every gate that judges samples is decided.
+    """
+
+    name: str = "whole"
+    order: Array | None = None
+    population: int | None = None
+    until_decided: bool = False
+
+
+def whole(count: int) -> Sampling:
+    """All ``count`` samples, about which alone is judged: nothing is left to chance."""
+    return Sampling(population=count)
+
+
+def choose_samples(text: str, count: int, limit: int | None, as_sample: bool, seed: int) -> Sampling:
+    """What ``--samples`` says of a set of which ``count`` samples were loaded, the first ``limit`` (None: all).
+
+    "all" takes them all, "auto" as many as the gates need, a number so many; the latter two at random, drawn with ``seed``.
+    ``as_sample``: the set itself is a sample, too. Raises :class:`InputError` on anything else.
+    """
+    if text == ALL:
+        part = limit is not None and count >= limit
+        return Sampling("first" if part else "whole", None, None if part or as_sample else count)
+    if limit is not None:
+        raise InputError(f"--samples {text} draws from the whole set; leave --limit {limit} out")
+    wanted = count if text == AUTO else _whole_number(text)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(count)[:wanted]
+    return Sampling(f"random:{seed}", order, None if as_sample else count, text == AUTO)
+
+
+def _whole_number(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:16]) > 0:
+        return int(text[:16])
+    raise InputError(f"--samples {text}: give {ALL}, {AUTO} or how many to draw, 1 or more")

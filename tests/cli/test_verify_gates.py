@@ -1,0 +1,205 @@
+"""Gates of ``snncc verify``: met, failed or open, by exit code, in words, as JSON, JUnit and Markdown, and against a baseline."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from snncc.evidence import FAILED, MET, UNDECIDED
+from snncc.frontends.nir_export import export_nir
+from snncc.gates import Gate
+from snncc.ir.dynamics import Dynamics
+from snncc.ir.graph import build_graph
+from snncc.ir.interpreter import run_graph
+from snncc.ir.nodes import Dense, Input, Neuron, Output
+from snncc.report.junit import junit
+
+SAMPLES = 600
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """net.nir of two layers, and own.npz, which its float network gets right throughout."""
+    made = tmp_path_factory.mktemp("gates")
+    random = np.random.default_rng(1)
+    neuron = Neuron(Dynamics(compare=">", reset="subtract", threshold=1.0, reset_amount=1.0))
+    nodes = {
+        "in": Input((12,), "spikes", 1.0, 0, 1),
+        "a": Dense(random.normal(0, 0.5, (24, 12))),
+        "lif": neuron,
+        "b": Dense(random.normal(0, 0.5, (4, 24))),
+        "last": neuron,
+        "out": Output(),
+    }
+    graph = build_graph(nodes, pairwise(nodes), 10)
+    export_nir(graph, made / "net.nir")
+    x = (random.random((SAMPLES, 10, 12)) < 0.4).astype(np.uint8)
+    np.savez(made / "own.npz", x=x, y=run_graph(graph, x.swapaxes(0, 1)).predictions)
+    return made
+
+
+@pytest.fixture
+def verify(snncc: Any, folder: Path) -> Any:
+    def call(*options: object, data: Path | None = None) -> tuple[int, str, str]:
+        name = data or folder / "own.npz"
+        code, out, err = snncc("verify", folder / "net.nir", "-t", "fixed-sim", "--exact", 1, "--data", name, *options)
+        return code, out, err
+
+    return call
+
+
+def gates(out: str) -> dict[str, dict[str, Any]]:
+    return {g["name"]: g for g in json.loads(out)["gates"]}
+
+
+def test_a_whole_set_is_judged_by_its_figure_and_a_part_by_its_interval(verify: Any) -> None:
+    _, out, _ = verify("--json")
+    drop = 100 * json.loads(out)["accuracy_drop"]
+    assert drop > 0
+    assert verify("--max-accuracy-drop", drop + 1e-9)[0] == 0
+    code, out, _ = verify("--max-accuracy-drop", drop - 0.01)
+    assert code == 1 and " FAIL   accuracy drop" in out
+    for part in (("--limit", 200), ("--samples", 200), ("--as-sample",)):
+        code, out, _ = verify("--max-accuracy-drop", drop + 0.1, *part)
+        assert code == 3 and " OPEN   accuracy drop" in out, part
+        assert "samples do not decide it, about" in out
+        assert verify("--max-accuracy-drop", drop + 0.1, *part, "--allow-undecided")[0] == 0
+        assert verify("--max-accuracy-drop", 60, *part)[0] == 0
+        assert verify("--max-accuracy-drop", -60, *part)[0] == 1
+
+
+def test_a_limit_beyond_the_set_leaves_it_whole(verify: Any) -> None:
+    assert (
+        gates(verify("--max-accuracy-drop", 99, "--limit", SAMPLES + 1, "--json")[1])["accuracy drop"]["interval"]
+        is None
+    )
+
+
+def test_samples_auto_stops_once_it_is_sure(verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snncc.verify.BATCH", 50)
+    code, out, _ = verify("--samples", "auto", "--max-accuracy-drop", 50, "--min-agreement", 50, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["samples"] == 50 and found["outcome"] == MET
+    code, out, _ = verify(
+        "--samples", "auto", "--max-accuracy-drop", 50, "--bits", 2, "--min-agreement", 99.5, "--json"
+    )
+    found = json.loads(out)
+    assert code == 1 and found["samples"] < SAMPLES
+    assert {g["name"]: g["outcome"] for g in found["gates"]}["agreement with the float network"] == FAILED
+    exact = 100 * json.loads(verify("--json")[1])["accuracy_drop"]
+    code, out, _ = verify("--samples", "auto", "--max-accuracy-drop", exact, "--json")
+    assert code == 0 and json.loads(out)["accuracy_drop"] == pytest.approx(exact / 100)
+    assert json.loads(out)["samples"] > SAMPLES - 50  # at the very limit all of the set is needed
+
+
+def test_a_random_draw_names_samples_by_their_number_in_the_data(verify: Any, folder: Path) -> None:
+    _, whole, _ = verify("--bits", 2, "--json")
+    _, drawn, _ = verify("--bits", 2, "--samples", SAMPLES, "--seed", 5, "--json")
+    first, again = json.loads(whole), json.loads(drawn)
+    assert first["accuracy"] == again["accuracy"] and first["layers"] == again["layers"]
+    number = int(again["first_deviation_from_float"].split("of sample ")[1].split(":")[0])
+    data = np.load(folder / "own.npz")
+    np.savez(folder / "one.npz", x=data["x"][number : number + 1], y=data["y"][number : number + 1])
+    _, alone, _ = verify("--bits", 2, "--json", data=folder / "one.npz")
+    found = json.loads(alone)["first_deviation_from_float"]
+    assert found.split(" of sample")[0] == again["first_deviation_from_float"].split(" of sample")[0]
+
+
+def test_a_baseline_holds_what_is_no_worse_and_fails_what_is(verify: Any, tmp_path: Path) -> None:
+    (tmp_path / "before.json").write_text(verify("--json")[1], encoding="utf-8")
+    code, out, _ = verify("--baseline", tmp_path / "before.json", "--json")
+    assert code == 0 and len(gates(out)) == 4
+    code, out, _ = verify("--baseline", tmp_path / "before.json", "--bits", 2)
+    assert code == 1 and "accuracy, samples lost since the baseline" in out and "got worse" in out
+    (tmp_path / "bad.json").write_text(verify("--bits", 2, "--json")[1], encoding="utf-8")
+    assert verify("--baseline", tmp_path / "bad.json")[0] in (0, 1)  # better in classes, whatever its spikes
+    found = gates(verify("--baseline", tmp_path / "bad.json", "--json")[1])
+    assert found["accuracy, samples lost since the baseline"]["value"] < 0
+    assert found["accuracy, samples lost since the baseline"]["outcome"] == MET
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda v: v.pop("per_sample"), "no entry per_sample"),
+        (lambda v: v["per_sample"].update(version=7), "has version 7, this snncc reads 1"),
+        (lambda v: v["per_sample"].update(same="!"), "'same' is damaged"),
+        (lambda v: v["per_sample"].update(same=v["per_sample"]["same"][:-8]), "'same' is damaged"),
+        (lambda v: v["per_sample"].update(data="mnist:test"), "its data: mnist:test; now: "),
+        (lambda v: v["per_sample"].update(sampling="first"), "its samples: first; now: whole"),
+    ],
+)
+def test_a_baseline_of_others_is_refused(verify: Any, tmp_path: Path, change: Any, message: str) -> None:
+    value = json.loads(verify("--json")[1])
+    change(value)
+    (tmp_path / "other.json").write_text(json.dumps(value), encoding="utf-8")
+    code, out, err = verify("--baseline", tmp_path / "other.json")
+    assert code == 2 and message in err and "snncc verify" in err and out == ""
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--samples", "auto"), "give --max-accuracy-drop or --min-agreement"),
+        (("--samples", "some"), "--samples some"),
+        (("--samples", 5, "--limit", 9), "leave --limit 9 out"),
+        (("--min-agreement", 101), "--min-agreement"),
+        (("--max-accuracy-drop", "nan"), "--max-accuracy-drop"),
+        (("--alpha", 0.7), "alpha is 0.7"),
+        (("--baseline", "missing.json"), "no such baseline"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(verify: Any, options: tuple[object, ...], message: str) -> None:
+    code, _, err = verify(*options)
+    assert code == 2 and message in err and "Traceback" not in err
+
+
+def test_files_for_continuous_integration(verify: Any, tmp_path: Path) -> None:
+    files = ("--junit", tmp_path / "out" / "gates.xml", "--markdown", tmp_path / "gates.md")
+    assert verify("--max-accuracy-drop", -60, "--min-agreement", 50, *files)[0] == 1
+    suite = ElementTree.parse(tmp_path / "out" / "gates.xml").getroot()[0]
+    assert suite.get("name") == "net.nir.fixed-sim"
+    assert [c.get("name") for c in suite.iter("testcase") if c.find("failure") is not None] == ["accuracy drop"]
+    page = (tmp_path / "gates.md").read_text(encoding="utf-8")
+    assert page.startswith("### ❌ net.nir on fixed-sim: failed\n") and "| ❌ | accuracy drop |" in page
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in rows} == {6, 5}
+
+
+SCHEMA = {
+    "testsuite": (("id", "package", "name", "timestamp", "hostname", "tests", "failures", "errors", "skipped", "time"),
+                  ("properties", "testcase", "system-out", "system-err")),
+    "testcase": (("name", "classname", "time"), ("skipped", "failure")),
+    "failure": (("message", "type"), ()),
+    "skipped": (("message",), ()),
+}  # fmt: skip
+"""Attributes and children, in order, that both the Ant and the Jenkins schema of JUnit files allow."""
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_junit_follows_the_schema(allowed: bool) -> None:
+    made = [
+        Gate("cells <&\"'>", 0, 0, MET),
+        Gate("drop \x1b[31m", 1.5, 0.5, FAILED, "points"),
+        Gate("agreement", 99, 98, UNDECIDED, "%", True, (97.0, 99.9), "too few"),
+    ]
+    root = ElementTree.fromstring(junit(made, "net\x00", 1.25, allowed))
+    assert root.tag == "testsuites" and root.attrib == {} and [c.tag for c in root] == ["testsuite"]
+    for element in root.iter():
+        if element.tag in SCHEMA:
+            attributes, children = SCHEMA[element.tag]
+            assert tuple(element.attrib) == attributes
+            places = [children.index(child.tag) for child in element]
+            assert places == sorted(places)
+    suite = root[0]
+    cases = suite.findall("testcase")
+    assert int(suite.get("tests", "")) == len(cases) == 3
+    assert int(suite.get("failures", "")) == len(list(suite.iter("failure"))) == (1 if allowed else 2)
+    assert int(suite.get("skipped", "")) == len(list(suite.iter("skipped"))) == (1 if allowed else 0)
+    assert sum(float(c.get("time", "")) for c in cases) == pytest.approx(1.25, abs=0.01)
