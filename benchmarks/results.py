@@ -21,7 +21,7 @@ training; nothing was chosen by test accuracy.
 - *float*: the trained network. *8-bit*: the integer program on `fixed-sim`, weights of 8 bits. *drop*: their difference in
   points, with its 95 % interval.
 - *spikes*, *synaptic operations*: of one inference, on average. *energy S1*: core dynamic energy at {costs} costs, typical
-  [low … high]; see [energy.md](energy.md) for what that leaves out.
+  [low … high], on no chip: a spike is one message to each layer; see [energy.md](energy.md) for what that leaves out.
 - *published*: accuracy in the paper, of the paper's network.
 - CIFAR-10 is trained on 45,000 images and tested on the 1,900 test images that are at hand without loss; *held out* are the
   5,000 training images left over.

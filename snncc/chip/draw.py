@@ -60,7 +60,8 @@ def text_map(placement: Placement) -> list[str]:
 
 
 def svg(placement: Placement) -> str:
-    """The picture, with a title for each core and a description of the whole for those who do not see it."""
+    """The picture, with a title for each core and a description of the whole for those who do not see it. A page that holds it
+    can style its classes: "paper" behind all, "free" behind a core."""
     partition, chip = placement.partition, placement.partition.chip
     colours = {p.name: COLOURS[i % len(COLOURS)] for i, p in enumerate(partition.program.populations)}
     share = fullest(partition)
@@ -94,11 +95,12 @@ def svg(placement: Placement) -> str:
     )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-            'role="img" aria-labelledby="title description" font-family="sans-serif" font-size="12">',
-            f'<title id="title">{escape(title)}</title>',
-            f'<desc id="description">{escape(description)}</desc>',
-            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+            f'<svg class="cores" xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" role="img" '
+            'aria-labelledby="cores-title cores-description" font-family="sans-serif" font-size="12">',
+            f'<title id="cores-title">{escape(title)}</title>',
+            f'<desc id="cores-description">{escape(description)}</desc>',
+            f'<rect class="paper" width="{width}" height="{height}" fill="#ffffff"/>',
             f'<text x="{MARGIN}" y="{MARGIN + 4}">{escape(title)}</text>',
             *shapes,
             *legend,
@@ -114,7 +116,7 @@ def _square(at: tuple[int, int], words: str, colour: str, share: float) -> str:
     full = min(CELL, max(1, round(CELL * share)))
     return (
         f"<g><title>{escape(words)}</title>"
-        f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill={quoteattr(EMPTY)}/>'
+        f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" class="free" fill={quoteattr(EMPTY)}/>'
         f'<rect x="{x}" y="{y + CELL - full}" width="{CELL}" height="{full}" fill={quoteattr(colour)}/></g>'
     )
 

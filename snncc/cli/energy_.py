@@ -70,20 +70,7 @@ def show(a: Account) -> None:
         if term.energy is not None and term.count
     ]
     t.table(["term", "scope", "per inference", "energy", "low … high", "share"], rows, left=2)
-    for scope in a.scopes:
-        if scope.key == "S0":
-            continue
-        if scope.energy is None:
-            t.fact(scope.key, f"{scope.title}: not modelled, see below")
-            continue
-        without = len(scope.leaves_out)
-        note = [f"without {without} term{'s' if without > 1 else ''} left out below"] if without else []
-        t.fact(scope.key, f"{scope.title}: {estimate(scope.energy, t.joules)}", f"grade {a.costs.grade}", *note)
-    if a.latency is None:
-        t.fact("latency", f"not modelled: {a.latency_missing.get('latency', '')}")
-    else:
-        given = run.inference_seconds is not None
-        t.fact("latency", f"{t.seconds(run.inference_seconds)} as given" if given else estimate(a.latency, t.seconds))
+    show_scopes(a)
     if a.energy_delay is not None:
         from snncc.energy.account import EDP
 
@@ -91,7 +78,7 @@ def show(a: Account) -> None:
     if a.swings:
         shown = [f"{name} {100 * share:.0f} %" for name, share in list(a.swings.items())[:4]]
         t.fact("unsure", f"the interval up to S3 comes from {', '.join(shown)}")
-    _show_left_out(a)
+    show_left_out(a)
     for what, cost in a.costs.discrepancy.items():
         t.fact(
             "model", f"{what} as a whole may lie off by {cost.value.low:g} … {cost.value.high:g} times", cost.conditions
@@ -105,11 +92,35 @@ def show(a: Account) -> None:
     )
 
 
-def _show_left_out(a: Account) -> None:
+def show_scopes(a: Account) -> None:
+    """S1 to S5 and the latency."""
+    from snncc.report import terminal as t
+
+    for scope in a.scopes:
+        if scope.key == "S0":
+            continue
+        if scope.energy is None:
+            t.fact(scope.key, f"{scope.title}: not modelled, see below")
+            continue
+        without = len(scope.leaves_out)
+        note = [f"without {without} term{'s' if without > 1 else ''} left out below"] if without else []
+        t.fact(scope.key, f"{scope.title}: {estimate(scope.energy, t.joules)}", f"grade {a.costs.grade}", *note)
+    if a.latency is None:
+        t.fact("latency", f"not modelled: {a.latency_missing.get('latency', '')}")
+    else:
+        given = a.run.inference_seconds is not None
+        t.fact("latency", f"{t.seconds(a.run.inference_seconds)} as given" if given else estimate(a.latency, t.seconds))
+
+
+def show_left_out(a: Account) -> None:
+    """Terms that are not modelled, and why."""
     from snncc.energy.account import grouped
     from snncc.report import terminal as t
 
-    for reason, names in grouped(a.not_modelled).items():
+    unpriced = [x.name for x in a.terms if x.energy is None and x.missing.endswith(x.cost)]
+    if unpriced:
+        t.fact("left out", f"{', '.join(unpriced)}: {a.costs.name} holds no published figure")
+    for reason, names in grouped({n: why for n, why in a.not_modelled.items() if n not in unpriced}).items():
         t.fact("left out", f"{names}: {reason}")
     if a.latency is not None:
         for reason, names in grouped(a.latency_missing).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +11,13 @@ from snncc.cli import options as shared
 from snncc.cli import so_far
 
 if TYPE_CHECKING:
-    from snncc.energy.model import EnergyReport, Priced
-    from snncc.feed import Inputs
-    from snncc.program.program import Program
-    from snncc.program.reference import IntegerRecording
+    import numpy as np
+
+    from snncc.energy.counted import Counted
+    from snncc.profile import Layer, Profile
+
+MOST_FINDINGS = 5
+"""Shown here; snncc check --chip lists them all."""
 
 
 @click.command("profile")
@@ -22,14 +26,23 @@ if TYPE_CHECKING:
 @shared.data_option
 @shared.limit_option
 @shared.encode_option
-@click.option("--energy", is_flag=True, help="Price the counts in joules too.")
+@click.option("--energy", is_flag=True, help="Place the network and price it: joules by scope, latency, uncertainty.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
+@shared.chip_option()
+@click.option("--period", type=click.FloatRange(min=0, min_open=True), help="Seconds a step takes at least.")
 @click.option("--sources", is_flag=True, help="Print every constant with its conditions and source.")
-@click.option("--write-counts", metavar="FILE", help="Write the counts as JSON, for snncc energy.")
+@click.option(
+    "--write-counts", metavar="FILE", help="Write the counts as JSON, for snncc energy; placed with --energy."
+)
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report as one page; implies --energy.")
+@click.option("--neuron", metavar="LAYER:INDEX", help="Whose membrane the page shows, such as lif2:17 or lif2:3,0,5.")
+@click.option("--sample", type=click.IntRange(min=0), default=0, show_default=True, help="Which the page shows.")
+@click.option("--csv", "form", flag_value="csv", help="Print one fact a row.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print tables for a pull request.")
 @shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
-@shared.json_option
+@click.option("--json", "form", flag_value="json", help="Print the same facts as JSON.")
 def command(
     model: str,
     target_name: str | None,
@@ -37,60 +50,94 @@ def command(
     limit: int | None,
     energy: bool,
     cost_name: str | None,
+    chip_name: str | None,
+    period: float | None,
     sources: bool,
     write_counts: str | None,
+    page: Path | None,
+    neuron: str | None,
+    sample: int,
+    form: str | None,
     path: str,
     threads: int | None,
-    as_json: bool,
     **rest: Any,
 ) -> None:
-    """Count every spike and operation of MODEL on data, exactly, and price them.
+    """Count every spike and operation of MODEL on data, exactly; place it on a chip and price it there.
 
-    The counts are those of the integer program, which every target runs alike; fixed-sim counts them. The signal
-    SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
+    The counts are those of the integer program, which every target runs alike; fixed-sim counts them. --energy places the
+    network on the chip that the costs are of, or on --chip. The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO:
+    Ctrl-T) prints the results so far; the run goes on.
     """
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
-    from snncc.energy.model import price
-    from snncc.energy.record import report_dict
+    from snncc.files import check_writable
+    from snncc.profile import chip_of, measure, profile
     from snncc.registry import get_target
     from snncc.report import terminal
-    from snncc.target import RunOptions, run_all
+    from snncc.target import RunOptions
 
     so_far.on_request(lambda: "nothing yet")
     if write_counts:
         _check_counts_file(write_counts)
+    if page is not None:
+        check_writable(page)
+    energy = energy or page is not None or chip_name is not None
     costs = load_costs(cost_name or DEFAULT_COSTS)
-    graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
-    inputs, _ = shared.load_data(data_name, limit, graph)
+    chip = chip_of(costs, chip_name) if energy else None
+    graph, program, target, _ = shared.compiled_or_compile(model, target_name, rest)
+    inputs, labels = shared.load_data(data_name, limit, graph)
     engine = get_target("fixed-sim")
-    with shared.announced(engine), terminal.progress("counting", not as_json) as update:
+    traced = None
+    if page is not None:
+        from snncc.trace import trace
+
+        traced = trace(
+            graph, program, engine, inputs, sample, neuron
+        )  # what is wrong with --neuron is said before the run
+    with shared.announced(engine), terminal.progress("counting", form is None) as update:
         done = so_far.Parts(update)
         so_far.on_request(done.spikes)
         how = RunOptions(progress=done.progress, part=done.part, path=path, threads=threads or 0)
-        run = run_all(engine, program, folder, inputs, how)
-    report = price(program, run.counts, run.samples, costs, source_events(program, inputs))
+        measured = measure(program, engine, inputs, how, chip is not None, graph if page is not None else None)
+    found = profile(measured, costs, chip, period)
     if write_counts:
-        _write_counts(write_counts, program, report)
-    if as_json:
-        priced = report_dict(report) if energy else None
-        terminal.print_json(
-            {
-                "target": target.name,
-                "samples": run.samples,
-                "layers": [layer_facts(p) for p in report.layers],
-                "energy": priced,
-            }
-        )
+        _write_counts(write_counts, found.account.run)
+    _print(found, target.name, labels, energy, form, sources)
+    if page is not None and traced is not None:
+        from snncc.files import written_beside
+        from snncc.report.page import profile_page
+        from snncc.report.profile_facts import profile_facts
+
+        with written_beside(page) as beside:
+            made = profile_page(found, profile_facts(found, target.name, labels), traced, data_name)
+            beside.write_text(made, encoding="utf-8")
+        terminal.fact("wrote", str(page), err=form is not None)
+
+
+def _print(p: Profile, target: str, labels: np.ndarray | None, energy: bool, form: str | None, sources: bool) -> None:
+    """The facts in the form asked for."""
+    from snncc.report import terminal
+    from snncc.report.profile_facts import profile_csv, profile_facts
+
+    if form is None:
+        show(p, energy)
+        if sources:
+            from snncc.cli.energy_ import show_sources
+
+            show_sources(p.account)
         return
-    show(report, run, energy)
-    if sources:
-        _show_sources(report)
+    facts = profile_facts(p, target, labels, energy)
+    if form == "json":
+        terminal.print_json(facts)
+    elif form == "csv":
+        click.echo(profile_csv(facts), nl=False)
+    else:
+        from snncc.report.profile_markdown import profile_markdown
+
+        click.echo(profile_markdown(facts), nl=False)
 
 
 def _check_counts_file(name: str) -> None:
     """Refuse before the run what cannot be written after it."""
-    from pathlib import Path
-
     from snncc.errors import InputError
     from snncc.files import check_writable
 
@@ -99,92 +146,85 @@ def _check_counts_file(name: str) -> None:
     check_writable(Path(name))
 
 
-def _write_counts(name: str, program: Program, report: EnergyReport) -> None:
+def _write_counts(name: str, run: Counted) -> None:
     import json
-    from pathlib import Path
 
-    from snncc.energy.counted import Counted
     from snncc.energy.counts_file import counts_document
     from snncc.files import written_beside
 
-    run = Counted(program.name, report.total.counts, samples=report.samples, steps=program.time_steps)
     with written_beside(Path(name)) as path:
         path.write_text(json.dumps(counts_document(run), indent=1) + "\n", encoding="utf-8")
 
 
-def source_events(program: Program, inputs: Inputs) -> int | None:
-    """Messages from the host: non-zero input values, of a source that is not static."""
-    import numpy as np
-
-    from snncc.feed import portions
-
-    if program.source.encoding == "static":
-        return None
-    return sum(int(np.count_nonzero(x)) for x in portions(inputs, program.source, program.time_steps))
-
-
-def layer_facts(p: Priced) -> dict[str, Any]:
-    """Events of a layer per inference."""
-    return {
-        "layer": p.name,
-        "neurons": p.neurons,
-        **p.per_inference,
-        "synaptic_operations": p.synaptic_operations / p.samples,
-    }
-
-
-def show(report: EnergyReport, run: IntegerRecording, energy: bool) -> None:
-    """The table, the scopes, and what is left out."""
+def show(p: Profile, energy: bool) -> None:
+    """The table; then where the network is, the scopes, latency, and what is left out."""
     from snncc.report import terminal as t
 
-    highest = max((p.energy.typ for p in report.layers), default=0.0) or 1.0
-    head = ["layer", "neurons", "updates", "spikes", "synaptic ops", "host ops"]
-    rows = [[p.name, f"{p.neurons:,}", *_events(p)] for p in (*report.layers, report.total)]
+    highest = max((layer.energy.typ for layer in p.layers), default=0.0) or 1.0
+    placed = p.placement is not None
+    head = ["layer", "neurons", *(["cores"] if placed else []), "updates", "spikes", "synaptic ops", "host ops"]
+    rows = [
+        [x.name, f"{x.neurons:,}", *([f"{x.cores:,}"] if placed else []), *_events(x)] for x in (*p.layers, p.total)
+    ]
     if energy:
         head += ["energy S1", ""]
-        for row, p in zip(rows, (*report.layers, report.total), strict=True):
-            row += [t.joules(p.energy.typ), t.bar(p.energy.typ / highest) if p is not report.total else ""]
+        for row, x in zip(rows, (*p.layers, p.total), strict=True):
+            row += [t.joules(x.energy.typ), t.bar(x.energy.typ / highest) if x is not p.total else ""]
     t.table(head, rows)
-    click.echo(f" per inference, mean of {run.samples:,} samples")
-    if not energy:
+    click.echo(f" per inference, mean of {p.measured.samples:,} samples")
+    if energy:
+        show_placement(p)
+        show_energy(p)
+
+
+def show_placement(p: Profile) -> None:
+    """Cores, or why there are none."""
+    from snncc.report import terminal as t
+    from snncc.report.findings import show_findings
+
+    if p.placement is not None and p.chip is not None:
+        used = f"{len(p.placement.partition.cores):,} of {p.placement.partition.chips * p.chip.cores:,} cores"
+        tiles, chips = p.placement.tiles_used, p.placement.chips_used
+        where = f"{tiles:,} tile{'s' * (tiles > 1)}, {chips:,} chip{'s' * (chips > 1)}"
+        t.fact("placed", f"{p.chip.name}: {used}, {where}", "(snncc place --map)")
         return
-    total, costs = report.total.energy, report.costs
-    for scope in report.scopes:
-        if scope.missing:
-            t.fact(scope.key, f"{scope.title}: not modelled: {scope.missing}")
-        elif scope.key == "S0":
-            t.fact(
-                scope.key,
-                f"{scope.title}: {t.count(report.total.synaptic_operations / report.samples)} synaptic operations",
-            )
-        else:
-            interval = f"[{t.joules(total.low)} … {t.joules(total.high)}]"
-            t.fact(scope.key, f"{scope.title}: {t.joules(total.typ)}", interval, f"grade {costs.grade}")
-    for event, reason in report.not_modelled.items():
-        if event != "host_operations":
-            t.fact("left out", f"{event}: {reason}")
-    for note in report.notes:
-        t.fact("note", note)
-    t.fact("costs", f"{costs.name}: {costs.title}", "(--sources lists every constant)")
+    t.fact("not placed", f"{p.unplaced}; each layer counts as one core")
+    if p.findings:
+        show_findings(p.findings[:MOST_FINDINGS])
+        if len(p.findings) > MOST_FINDINGS and p.chip is not None:
+            t.fact("", f"and {len(p.findings) - MOST_FINDINGS:,} more: snncc check --chip {p.chip.name}")
 
 
-def _events(p: Priced) -> list[str]:
+def show_energy(p: Profile) -> None:
+    """Scopes, latency, the largest terms, and what is left out."""
+    from snncc.cli.energy_ import show_left_out, show_scopes
+    from snncc.report import terminal as t
+
+    a = p.account
+    t.fact("S0", f"operations: {t.count(p.total.synaptic_operations)} synaptic operations")
+    show_scopes(a)
+    largest = sorted((x for x in a.terms if x.share > 0), key=lambda x: -x.share)[:4]
+    t.fact("shares", ", ".join(f"{x.name} {100 * x.share:.0f} %" for x in largest), "of the energy that is modelled")
+    show_left_out(a)
+    on_host = p.total.per_inference["host_operations"]
+    if on_host:
+        t.fact(
+            "note",
+            f"the static input's {on_host:,.0f} multiply-accumulates run once on the host (S4): no synaptic operations",
+        )
+    t.fact(
+        "costs", f"{a.costs.name}, grade {a.costs.grade}: {a.costs.title}", f"sha256 {a.costs.sha256[:12]}…",
+        "(--sources, --html REPORT)",
+    )  # fmt: skip
+
+
+def _events(layer: Layer) -> list[str]:
     from snncc.report.terminal import count
 
-    mean = p.per_inference
+    mean = layer.per_inference
     return [
         count(mean["updates"]),
         count(mean["spikes"]),
-        count(p.synaptic_operations / p.samples),
+        count(layer.synaptic_operations),
         count(mean["host_operations"]) if mean["host_operations"] else "",
     ]
-
-
-def _show_sources(report: EnergyReport) -> None:
-    from snncc.energy.costs import cost_sets
-    from snncc.energy.record import constants
-    from snncc.report import terminal as t
-
-    for name, c in constants(report.costs).items():
-        t.fact(name, f"{c.value.typ:g} [{c.value.low:g} … {c.value.high:g}] {c.unit}", c.kind, c.conditions, c.source)
-    t.fact("cost sets", ", ".join(cost_sets()), f"sha256 of this one {report.costs.sha256}")

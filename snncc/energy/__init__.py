@@ -1,1 +1,1 @@
-"""What a run costs: exact event counts times published costs. See :mod:`snncc.energy.model` and docs/energy.md."""
+"""What a run costs: exact event counts times published costs. See :mod:`snncc.energy.account` and docs/energy.md."""

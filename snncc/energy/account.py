@@ -145,6 +145,15 @@ def account(run: Counted, costs: CostSet, number: int = DRAWS, seed: int = 0) ->
     return Account(run, costs, terms, scopes, latency, step, left_out, energy_delay, shares, number, seed)
 
 
+def core_dynamic(run: Counted, costs: CostSet) -> dict[str, Interval]:
+    """Event to its core dynamic energy (S1), joules an inference; what is not modelled is not there. Their sum is S1."""
+    values = parameters(costs, run.tiles)
+    events = {t.event for t in TERMS}
+    energies, _ = _energies(run, costs, ends(values), NO_TIME)
+    return {name: Interval(*map(float, e)) for name, e in energies.items() if name in events}
+
+
+NO_TIME = "not asked for"
 ALL_TERMS: tuple[Term | StaticTerm, ...] = tuple(
     sorted((*TERMS, *PLACED_TERMS, *STATIC_TERMS), key=lambda t: t.scope)  # stable: the order within a scope stays
 )

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.energy.account import ALL_TERMS, HEADLINE, account, term_name
+from snncc.energy.account import ALL_TERMS, HEADLINE, account, core_dynamic, term_name
 from snncc.energy.costs import ENERGY_COSTS, POWER_COSTS, cost_sets, load_costs
 from snncc.energy.counted import COUNTED, Counted
-from snncc.energy.model import price_counts
 from snncc.energy.record import account_dict
 from snncc.energy.scopes import EVENTS
 from snncc.errors import InputError
@@ -153,13 +152,17 @@ def test_every_term_of_the_formulas(tmp_path: Path) -> None:
     assert [e.typ for e in energies if e is not None] == pytest.approx(expected.tolist(), rel=1e-12, abs=0)
 
 
-def test_it_agrees_with_the_report_of_a_program() -> None:
+def test_core_dynamic_energy_is_the_first_scope() -> None:
+    """Term by term, without time or draws: what the report of a layer is made of."""
     counts = {event: 10 * (i + 1) for i, event in enumerate(EVENTS)}
     for name in cost_sets():
-        costs = load_costs(name)
-        old, new = price_counts(counts, costs, 3).energy, account(Counted("x", counts, 3), costs, 10).scopes[1].energy
-        assert new is not None
-        assert (new.low, new.typ, new.high) == pytest.approx((old.low, old.typ, old.high), rel=1e-12, abs=0)
+        costs, run = load_costs(name), Counted("x", counts, 3)
+        terms, found = core_dynamic(run, costs), account(run, costs, 10)
+        assert terms == {t.name: t.energy for t in found.terms if t.scope == "S1" and t.energy is not None}
+        scope = found.scopes[1].energy
+        assert scope is not None
+        for end in ("low", "typ", "high"):
+            assert getattr(scope, end) == pytest.approx(sum(getattr(e, end) for e in terms.values()), rel=1e-12, abs=0)
 
 
 def test_nothing_is_silently_zero() -> None:
