@@ -36,7 +36,7 @@ def fixed(network: TimedNetwork, x: Tensor, first: int = 0) -> Tensor:
     encoder = encoder_of(network)
     if encoder is None:
         return timed(network, x)
-    return torch.from_numpy(encode(x.numpy(), encoder, network.time_steps, first))
+    return torch.from_numpy(encode(x.numpy(), encoder, network.time_steps, range(first, first + len(x))))
 
 
 def timed(network: TimedNetwork, x: Tensor) -> Tensor:

@@ -220,20 +220,23 @@ def _kinds(description: Description) -> list[tuple[Any, ...]]:
 def _trained_as(description: Description, wanted: Description) -> Description:
     """``description`` with the name, the steps, the readout, and the fields that matter to training only, of ``wanted``.
 
-    DSR's neurons become those of ``wanted``, LIF from IF too, whose spikes have the trained value V/Δt: the representations
-    that other layers were trained for."""
+    A network of DSR's neurons gets those of ``wanted``, LIF from IF too, whose spikes have the trained value V/Δt: the
+    representations that other layers were trained for."""
+    represents = any(layer.get("surrogate", {}).get("method") == "dsr" for layer in wanted["layers"])
     layers = [
-        _respiked(new, layer["spike_value"])
-        if new.get("surrogate", {}).get("method") == "dsr" and "spike_value" in layer
+        _respiked(new, layer)
+        if represents and new["kind"] == "neuron"
         else {k: v for k, v in layer.items() if k not in TRAINING_ONLY} | {k: new[k] for k in TRAINING_ONLY if k in new}
         for layer, new in zip(description["layers"], wanted["layers"], strict=True)
     ]
     return description | {key: wanted[key] for key in ("name", "time_steps", "output")} | {"layers": layers}
 
 
-def _respiked(neuron: Layer, spike_value: float) -> Layer:
-    """DSR's ``neuron`` with V such that its spikes have that value."""
-    by = spike_value / neuron["spike_value"]
+def _respiked(neuron: Layer, trained: Layer) -> Layer:
+    """DSR's ``neuron`` with V such that its spikes have the ``trained`` one's value; the readout, without spikes, as it is."""
+    if not neuron.get("fires", True):
+        return neuron
+    by = trained["spike_value"] / neuron["spike_value"]
     return {**neuron, **{field: neuron[field] * by for field in ("threshold", "reset_amount", "spike_value")}}
 
 

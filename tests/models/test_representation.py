@@ -284,14 +284,15 @@ def test_other_neurons_are_refused(change: dict[str, Any], message: str) -> None
 
 def test_a_lif_network_goes_on_from_an_if_network(tmp_path: Path) -> None:
     """Its weights are the trained ones, and its spikes are worth what theirs are: V/Δt."""
-    trained = small("if")
+    trained = small("if", "membrane")
     write_checkpoint(tmp_path / "if.pt", *trained.deployed(), {})
-    made = prepared(small("lif"), str(tmp_path / "if.pt"), 0).double()
+    made = prepared(small("lif", "membrane"), str(tmp_path / "if.pt"), 0).double()
+    assert made.on_representations
     pairs = [(a, b) for a, b in zip(trained.children(), made.children(), strict=True) if hasattr(a, "level")]
     assert pairs
     for a, b in pairs:
         assert (b.alpha, b.delta_t, b.tau) == pytest.approx((0.5, 0.1, 1.0))
-        assert float(b.level / b.delta_t) == pytest.approx(float(a.level), rel=1e-6)
-        assert float(a.level) != pytest.approx(2.0, rel=1e-3)
+        assert b.level.item() / b.delta_t == pytest.approx(a.level.item(), rel=1e-6)
+        assert a.level.item() != pytest.approx(2.0, rel=1e-3)
     weights = [n for n, _ in trained.named_parameters() if n.endswith("weight")]
     assert all(torch.equal(trained.get_parameter(n), made.get_parameter(n)) for n in weights)
