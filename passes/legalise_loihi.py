@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,6 +36,7 @@ class LegaliseLoihi:
     requires: ClassVar[tuple[str, ...]] = ()
     ensures: ClassVar[tuple[str, ...]] = ()
     analysis: ClassVar[bool] = False
+    rounds: ClassVar[Mapping[str, float]] = {"bias": 1 / (2 ** (BIAS_MANTISSA_BITS - 1) - 1)}
 
     def run(self, graph: Graph, context: Context) -> PassResult:
         """Rewrite the neurons one by one."""

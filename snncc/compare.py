@@ -21,14 +21,14 @@ class Cell:
     step: int
     sample: int
     neuron: tuple[int, ...]
-    expected: int
-    actual: int
+    expected: float
+    actual: float
 
     def __str__(self) -> str:
         place = ", ".join(str(i) for i in self.neuron)
         return (
             f"{self.layer} {self.quantity}[{place}] at step {self.step} of sample {self.sample}: "
-            f"{self.actual} instead of {self.expected}"
+            f"{self.actual:.9g} instead of {self.expected:.9g}"
         )
 
 
@@ -52,7 +52,7 @@ def compare_recordings(expected: IntegerRecording, actual: IntegerRecording, ord
             if a is None or b is None:
                 continue
             cells += a.size
-            found = _first_difference(layer, quantity, a, b)
+            found = first_difference(layer, quantity, a, b)
             if found is None:
                 continue
             differing += int(np.count_nonzero(a != b)) if a.shape == b.shape else a.size
@@ -76,7 +76,7 @@ def _first_score(a: Array, b: Array) -> Cell:
     return Cell("readout", "score", step, place[0], place[-1:], int(a[place]), int(b[place]))
 
 
-def _first_difference(layer: str, quantity: str, a: Array, b: Array) -> Cell | None:
+def first_difference(layer: str, quantity: str, a: Array, b: Array) -> Cell | None:
     """Earliest differing cell of two recordings (T, N, *shape)."""
     if a.shape != b.shape:
         return Cell(layer, f"{quantity} shape {b.shape} for {a.shape}", 0, 0, (), a.size, b.size)

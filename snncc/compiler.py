@@ -73,13 +73,13 @@ def compile_graph(
             after(one, result)
 
     quantised = run_pipeline(graph, target.pipeline(options or CompileOptions()), context, note)
-    program = lower(quantised, _arithmetic(graph, target), context.facts.get("units"))
+    program = lower(quantised, arithmetic_of(graph, target), context.facts.get("units"))
     return Compilation(
         graph, quantised, program, prove_bounds(program), target.check(program), steps, list(context.remarks)
     )
 
 
-def _arithmetic(graph: Graph, target: Target) -> Arithmetic:
+def arithmetic_of(graph: Graph, target: Target) -> Arithmetic:
     """The target's own profile, or the one the network is defined in where the target runs that too."""
     named = str(graph.origin.get("arithmetic", ""))
     return ARITHMETICS[named] if named in target.also else target.arithmetic

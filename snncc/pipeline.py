@@ -50,7 +50,11 @@ class PassResult:
 
 @runtime_checkable
 class Pass(Protocol):
-    """A rewrite (or, with ``analysis = True``, a look). ``requires`` and ``ensures`` name entries of :data:`PROPERTIES`."""
+    """A rewrite (or, with ``analysis = True``, a look). ``requires`` and ``ensures`` name entries of :data:`PROPERTIES`.
+
+    A pass that rounds constants of neurons may say so: ``rounds``, a table from "bias", "v_init" or "threshold" to the
+    largest relative change. ``snncc diff`` takes what goes beyond for a fault. A quantising pass leaves the fact "units" instead.
+    """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]]

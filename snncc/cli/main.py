@@ -24,6 +24,7 @@ VERBS = {
     "inspect": "Print what a model's network does, layer by layer.",
     "check": "List everything a target or a chip cannot take in a model.",
     "place": "Put a network on the cores of a chip.",
+    "diff": "Say which stage of a deployment first changes a spike, and what each costs.",
     "export": "Write a model as NIR or ONNX, with its complete semantics.",
     "convert": "Make an ANN of ReLU or clips spike.",
     "targets": "List the targets.",

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snncc.errors import InputError, SnnccError, UnsupportedError
 from snncc.frontends.base import Frontend
@@ -41,6 +41,9 @@ from snncc.frontends.torch_arch import build_module, fill, one_line, own_code
 from snncc.ir.graph import Graph, build_graph
 from snncc.ir.nodes import Input, Output
 from snncc.ir.shapes import infer_shapes
+
+if TYPE_CHECKING:
+    from snncc.frontends.torch_module import Live
 
 OPTIONS: Mapping[str, str] = {
     "arch": "package.module:factory or file.py:factory, your code that builds the network; called without arguments",
@@ -71,6 +74,11 @@ class Request:
 def read_torch_file(path: Path, options: Mapping[str, str]) -> Graph:
     """The Graph of a ``.pt``, ``.pth`` or ``.pt2`` under ``options`` (see :data:`OPTIONS`). Raises
     :class:`~snncc.errors.SnnccError` naming the file, and the option that is missing or wrong."""
+    return read_live(path, options).graph
+
+
+def read_live(path: Path, options: Mapping[str, str]) -> Live:
+    """As :func:`read_torch_file`, with the module and how it is called."""
     request = _request(path, options)
     if path.suffix.lower() == ".pt2":
         return _read_export(path, request)
@@ -85,7 +93,7 @@ def read_torch_file(path: Path, options: Mapping[str, str]) -> Graph:
         given = ", ".join(options)
         raise InputError(f"{path}: is a zoo checkpoint, which says everything itself; leave out {given}")
     if "arch" not in request.own:
-        return zoo_graph(path, content)  # raises, saying what the file is and what to do
+        zoo_graph(path, content)  # raises, saying what the file is and what to do
     key, state = _state_of(path, content, request.own.get("weights_key"))
     return _with_weights(path, request, state, f"state_dict{f' {key!r}' if key else ''}")
 
@@ -100,7 +108,7 @@ def _request(path: Path, options: Mapping[str, str]) -> Request:
     return Request({key: value for key, value in given.items() if key in OWN}, semantics)
 
 
-def _read_export(path: Path, request: Request) -> Graph:
+def _read_export(path: Path, request: Request) -> Live:
     from snncc.frontends.torch_pt2 import module_classes, read_weights
 
     if "arch" in request.own:
@@ -172,7 +180,7 @@ def _names(content: Mapping[Any, Any]) -> str:
     return ", ".join(str(key)[:40] for key in list(content)[:6]) or "nothing"
 
 
-def _with_weights(path: Path, request: Request, state: Mapping[str, Any], kind: str) -> Graph:
+def _with_weights(path: Path, request: Request, state: Mapping[str, Any], kind: str) -> Live:
     """The user's network with these weights, as a Graph."""
     with own_code():
         return _graph(path, request, _filled(path, request.own["arch"], state), kind)
@@ -189,8 +197,8 @@ def _filled(path: Path, arch: str, state: Mapping[str, Any]) -> Any:
     return module
 
 
-def _graph(path: Path, request: Request, module: Any, kind: str) -> Graph:
-    """The Graph of a live module, with input and readout as the options say."""
+def _graph(path: Path, request: Request, module: Any, kind: str) -> Live:
+    """A live module and its Graph, with input and readout as the options say."""
     import torch
 
     if not isinstance(module, torch.nn.Module):
@@ -201,13 +209,14 @@ def _graph(path: Path, request: Request, module: Any, kind: str) -> Graph:
     example = _example(path, request, "0/1" if encoding in (None, "spikes") else "analog")
     convert = _converter(path)
     try:
-        graph: Graph = convert(module.eval(), example, time_steps=given, encoding=encoding)
+        live: Live = convert(module.eval(), example, given, (encoding, None, None, None))
     except SnnccError as error:
         raise type(error)(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's forward
         raise InputError(
             f"{path}: the network cannot be run on an input of shape {tuple(example.shape)} ({one_line(error)})"
         ) from error
+    graph = live.graph
     source, sink = graph.nodes[graph.input], graph.nodes[graph.output]
     assert isinstance(source, Input) and isinstance(sink, Output)
     new_source, input_from = settled_input(str(path), request.semantics, source.shape, source)
@@ -226,15 +235,15 @@ def _graph(path: Path, request: Request, module: Any, kind: str) -> Graph:
     nodes = {**graph.nodes, graph.input: new_source, graph.output: new_sink}
     made = build_graph(nodes, graph.edges, graph.time_steps, path.stem, origin)
     infer_shapes(made)
-    return made
+    return replace(live, graph=made)
 
 
 def _converter(path: Path) -> Any:
     try:
-        from snncc.frontends.torch_module import from_torch
+        from snncc.frontends.torch_module import live_module
     except ImportError as error:
         raise InputError(f"{path}: modules cannot be read ({error})") from error
-    return from_torch
+    return live_module
 
 
 def _example(path: Path, request: Request, kind: str) -> Any:

@@ -25,7 +25,7 @@ Readouts: "spike_count" Σ_t n, "weighted_count" Σ_t weight[t]·n, "membrane" v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,8 @@ from snncc.program.currents import project
 from snncc.program.program import DECAY_BITS, Arithmetic, Population, Program
 
 Array = np.ndarray
+State = tuple[Array, Array, Array]
+"""(u, v, spikes of the step), each (N, *shape)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,14 @@ class IntegerRecording:
     samples: int
 
 
-def run_reference(program: Program, inputs: Array, record: bool = True) -> IntegerRecording:
-    """Run ``program`` on integers (N, *shape) where the source is static, else (T, N, *shape)."""
+def run_reference(
+    program: Program,
+    inputs: Array,
+    record: bool = True,
+    observe: Callable[[str, int, State, Array], None] | None = None,
+) -> IntegerRecording:
+    """Run ``program`` on integers (N, *shape) where the source is static, else (T, N, *shape). ``observe(name, t, state,
+    current)`` sees the state that each population has before each step, and what arrives (N, *shape)."""
     check_inputs(program, inputs)
     static = program.source.encoding == "static"
     samples = inputs.shape[0] if static else inputs.shape[1]
@@ -82,6 +90,8 @@ def run_reference(program: Program, inputs: Array, record: bool = True) -> Integ
                     current += project(program, projection, arriving)
                     counters[name].project(t, projection, arriving)
             old = state[name]
+            if observe is not None:
+                observe(name, t, old, current)
             u, v, spikes = update(population, program.arithmetic, old, current)
             state[name] = (u, v, spikes)
             counters[name].update(t, old, current, spikes)
@@ -101,9 +111,7 @@ def run_reference(program: Program, inputs: Array, record: bool = True) -> Integ
     )
 
 
-def update(
-    population: Population, arithmetic: Arithmetic, state: tuple[Array, Array, Array], current: Array
-) -> tuple[Array, Array, Array]:
+def update(population: Population, arithmetic: Arithmetic, state: State, current: Array) -> State:
     """(u, v, spikes) after one step: the equations at the top of this file."""
     u, v, fired = state
     p, a = population, arithmetic
@@ -220,7 +228,7 @@ def check_inputs(program: Program, inputs: Array) -> None:
         )
 
 
-def _initial(population: Population, samples: int) -> tuple[Array, Array, Array]:
+def _initial(population: Population, samples: int) -> State:
     shape = (samples, *population.shape)
     zero = np.zeros(shape, np.int64)
     return zero, np.broadcast_to(population.v_init.astype(np.int64), shape), zero
