@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.evidence import FAILED, MET, UNDECIDED, Errors, Sampled, judge_at_most
+from snncc.evidence import FAILED, MET, UNDECIDED, Errors, Sampled, evidence_path, judge_at_most
 
 LOOK = 250
 LONGEST = 10_000
@@ -69,15 +69,25 @@ def simulate(
     counts: Counter[str] = Counter()
     seen = 0
     for _ in range(runs):
-        values = case.draw(random)[:longest]
-        for n in range(look, len(values) + look, look):
-            sampled = Sampled(values[:n], -1.0, 1.0, case.population)
-            outcome = judge_at_most(sampled, case.limit, errors)
-            if outcome != UNDECIDED:
-                break
+        outcome, samples = first_verdict(case, case.draw(random)[:longest], errors, look)
         counts[outcome] += 1
-        seen += len(sampled.values)
+        seen += samples
     return Verdicts(counts, runs, seen / runs)
+
+
+def first_verdict(case: Case, values: np.ndarray, errors: Errors, look: int) -> tuple[str, int]:
+    """(outcome, samples seen) of looking after every ``look`` of ``values``: that of :func:`snncc.evidence.judge_at_most` on
+    more and more of them, worked out in one go."""
+    sampled = Sampled(values, -1.0, 1.0, case.population)
+    looks = np.append(np.arange(look, len(values), look), len(values))
+    before_end = looks[:-1] if sampled.whole else looks
+    met = evidence_path(sampled, case.limit)[before_end - 1] >= -np.log(errors.beta)
+    failed = evidence_path(sampled.mirrored(), -case.limit)[before_end - 1] >= -np.log(errors.alpha)
+    decided = np.flatnonzero(met | failed)
+    if decided.size:
+        first = decided[0]
+        return (FAILED if failed[first] else MET), int(looks[first])
+    return judge_at_most(sampled, case.limit, errors), len(values)
 
 
 def cases(population: int | None) -> list[tuple[Case, str | None]]:

@@ -90,18 +90,34 @@ def log_evidence(sampled: Sampled, limit: float) -> float:
     return float(np.logaddexp.reduce(np.log(WEIGHTS) + _bets(sampled, limit)))
 
 
+def evidence_path(sampled: Sampled, limit: float) -> Array:
+    """:func:`log_evidence` after each sample (n,)."""
+    expected = np.full(len(sampled.values), float(limit))
+    if sampled.population is not None:
+        expected = _expected(sampled.values, limit, sampled.population)
+    paths = np.cumsum(_logs(sampled.values, expected, sampled.high), axis=1)
+    return np.asarray(np.logaddexp.reduce(np.log(WEIGHTS)[:, None] + paths, axis=0))
+
+
 def _bets(sampled: Sampled, limit: float) -> Array:
     """Logarithm of what became of each bet (bets,)."""
-    x, times = sampled.values, None
-    if sampled.population is None:
-        x, times = np.unique(x, return_counts=True)
-        expected = np.full(len(x), float(limit))
-    else:
-        left = sampled.population - np.arange(len(x))
-        expected = (sampled.population * limit - np.concatenate([[0.0], np.cumsum(x)[:-1]])) / left
-    growth = (expected - x) / np.maximum(sampled.high - expected, _LEAST_ROOM)
-    logs = np.log1p(SHARES[:, None] * np.maximum(growth, -1.0))
-    return np.asarray(logs.sum(axis=1) if times is None else logs @ times)
+    if sampled.population is not None:
+        expected = _expected(sampled.values, limit, sampled.population)
+        return np.asarray(_logs(sampled.values, expected, sampled.high).sum(axis=1))
+    values, times = np.unique(sampled.values, return_counts=True)
+    return np.asarray(_logs(values, np.full(len(values), float(limit)), sampled.high) @ times)
+
+
+def _expected(values: Array, limit: float, population: int) -> Array:
+    """m_i: mean of what is left before each value is drawn, if that of the whole population is ``limit``."""
+    seen = np.concatenate([[0.0], np.cumsum(values)[:-1]])
+    return np.asarray((population * limit - seen) / (population - np.arange(len(values))))
+
+
+def _logs(values: Array, expected: Array, high: float) -> Array:
+    """Logarithm of what each bet gains by each value (bets, n)."""
+    growth = (expected - values) / np.maximum(high - expected, _LEAST_ROOM)
+    return np.asarray(np.log1p(SHARES[:, None] * np.maximum(growth, -1.0)))
 
 
 def judge_at_most(sampled: Sampled, limit: float, errors: Errors) -> Outcome:

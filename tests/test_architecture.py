@@ -126,7 +126,8 @@ ENTRIES = [
 @pytest.mark.parametrize(("group", "name", "value"), ENTRIES)
 def test_entry_points_lead_somewhere(group: str, name: str, value: str) -> None:
     module, _, attribute = value.partition(":")
-    found: Any = getattr(importlib.import_module(module), attribute)
+    found: Any = importlib.import_module(module)
+    found = getattr(found, attribute) if attribute else found
     kind = {"snncc.targets": "Target", "snncc.frontends": "Frontend"}.get(group)
     if kind is not None:
         assert type(found).__name__ == kind and found.name == name

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from benchmarks.gate_errors import Case, simulate
+from benchmarks.gate_errors import Case, first_verdict, simulate
 from snncc.errors import InputError
 from snncc.evidence import (
     FAILED,
@@ -112,6 +112,20 @@ def test_errors_that_are_none_are_refused(field: str, value: float) -> None:
         Errors(**{field: value})
 
 
+@pytest.mark.parametrize("population", [400, None])
+def test_the_simulation_does_what_the_verb_does(population: int | None) -> None:
+    random = np.random.default_rng(4)
+    case, errors, outcomes = Case(lost=20, won=8, population=population, limit=0.03), Errors(0.1, 0.1), set()
+    for _ in range(12):
+        values = case.draw(random)[:400]
+        steps = ((judge_at_most(Sampled(values[:n], -1, 1, population), 0.03, errors), n) for n in range(30, 430, 30))
+        steps = ((outcome, min(n, 400)) for outcome, n in steps)
+        wanted = next(((o, n) for o, n in steps if o != UNDECIDED), (UNDECIDED, 400))
+        assert first_verdict(case, values, errors, 30) == wanted
+        outcomes.add(wanted)
+    assert len(outcomes) > 2
+
+
 HALF_POINT = {"lost": 20, "won": 15, "population": 1000}
 """A drop of exactly 0.5 points."""
 
@@ -123,7 +137,9 @@ def test_a_sequential_verdict_is_wrong_no_oftener_than_it_says(
 ) -> None:
     """At the limit itself, where it is hardest, looked at after every 100 of 1,000 samples."""
     errors = Errors(0.1, 0.1)
-    found = simulate(Case(limit=limit, **{**HALF_POINT, "population": population}), errors, runs=300, look=100, longest=1000)
+    found = simulate(
+        Case(limit=limit, **{**HALF_POINT, "population": population}), errors, runs=300, look=100, longest=1000
+    )
     assert found.share(wrong) <= 0.1
     assert found.runs == 300 and found.share(MET) + found.share(FAILED) + found.share(UNDECIDED) == pytest.approx(1)
 

@@ -1,0 +1,199 @@
+"""Deployment as a test: a network compiled for a target, and one call that says in words what is wrong with it.
+
+:mod:`snncc.pytest_plugin` gives it to tests as a fixture; nothing here needs pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snncc.errors import InputError
+
+if TYPE_CHECKING:
+    from snncc.compiler import Compilation
+    from snncc.gates import Gate
+    from snncc.ir.graph import Graph
+    from snncc.target import CompileOptions, Target
+    from snncc.verify import Verification
+
+DEFAULT_EXACT = 16
+
+
+class NotDeployedError(AssertionError):
+    """A gate is not met; the message says which, by how much, and what to try."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to compile and what to ask of it: the arguments of the marker ``snncc``, named as the options of the command line.
+
+    Attributes:
+        model: a file, a name of the zoo, or a Graph.
+        data: what ``verify`` runs on. limit, samples, seed, as_sample: which of it; exact: samples compared cell by cell (None:
+            as many as the target can, or 16).
+        bits, guard_bits, per_layer, calibrate: how it is quantised; ``reader`` holds what the file leaves open: dialect,
+            time_steps ….
+        max_accuracy_drop: points; min_agreement: percent; alpha, beta: as :class:`snncc.evidence.Errors`.
+        allow_undecided: too few samples to decide a gate are no failure.
+    """
+
+    model: Any
+    target: str = "fixed-sim"
+    data: str | None = None
+    limit: int | None = None
+    samples: str | int = "all"
+    seed: int = 0
+    as_sample: bool = False
+    exact: int | None = None
+    bits: int = 8
+    guard_bits: int | None = None
+    per_layer: bool = False
+    calibrate: str | None = None
+    reader: Mapping[str, Any] = field(default_factory=dict)
+    max_accuracy_drop: float | None = None
+    min_agreement: float | None = None
+    alpha: float = 0.025
+    beta: float = 0.025
+    allow_undecided: bool = False
+
+
+def asked(given: Mapping[str, Any]) -> Asked:
+    """:class:`Asked` of plain arguments. Raises :class:`InputError` on an unknown one, or without a model."""
+    known = [f.name for f in fields(Asked)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InputError(f"snncc: there is no {', '.join(unknown)}; known: {', '.join(known)}")
+    if "model" not in given:
+        raise InputError('snncc: say which model: @pytest.mark.snncc(model="mnist-lif", data="mnist:demo")')
+    return Asked(**given)
+
+
+@dataclass(eq=False)
+class Deployed:
+    """A compiled network.
+
+    Attributes:
+        made: graph, program, proofs and remarks of the compilation.
+        target: what it was compiled for.
+        verified: ``verify`` has been called.
+    """
+
+    asked: Asked
+    made: Compilation
+    target: Target
+    verified: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the model, for people."""
+        model = self.asked.model
+        return Path(model).name if isinstance(model, str | Path) else str(model.name)
+
+    def verify(self, **changes: Any) -> Verification:
+        """Float network, integer program and target compared on the data; ``changes`` replace fields of :class:`Asked`.
+
+        Raises :class:`NotDeployedError` where a gate is not met, :class:`InputError` where data is missing or does not fit.
+        """
+        __tracebackhide__ = True
+        from snncc.cli.options import load_data
+        from snncc.evidence import Errors
+        from snncc.feed import sample_count
+        from snncc.gates import Limits
+        from snncc.registry import get_target
+        from snncc.sampling import choose_samples
+        from snncc.verify import verify
+
+        self.verified = True
+        a = replace(self.asked, **changes)
+        if a.data is None:
+            raise InputError(f'{self.name}: say on which data: data="mnist:demo", or an .npz file with x and y')
+        limits = Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta))
+        graph, program = self.made.graph, self.made.program
+        inputs, labels = load_data(a.data, a.limit, graph)
+        count = sample_count(inputs, program.source)
+        sampling = choose_samples(str(a.samples), count, a.limit, a.as_sample, a.seed)
+        few = a.exact if a.exact is not None else (self.target.exact_samples or DEFAULT_EXACT)
+        engine = get_target("fixed-sim")
+        found = verify(
+            graph, program, self.target, engine, None, inputs, labels, few, limits, sampling=sampling
+        )  # fmt: skip
+        open_gates = [g for g in found.gates if not g.passed and not (a.allow_undecided and g.outcome == "undecided")]
+        if open_gates:
+            raise NotDeployedError(explanation(self, a, found, open_gates))
+        return found
+
+
+def deploy(what: Asked) -> Deployed:
+    """Compile it. Raises :class:`snncc.compiler.RefusedError` or :class:`InputError`, which say where, what and the way out."""
+    from snncc.compiler import RefusedError, compile_graph
+    from snncc.registry import get_target
+
+    graph, target = _graph(what), get_target(what.target)
+    made = compile_graph(graph, target, _options(what, graph))
+    if made.errors:
+        raise RefusedError(target.name, made.errors)
+    return Deployed(what, made, target)
+
+
+def _graph(what: Asked) -> Graph:
+    from snncc.cli.options import read_graph
+    from snncc.ir.graph import Graph
+
+    if isinstance(what.model, Graph):
+        return what.model
+    if not isinstance(what.model, str | Path):
+        raise InputError(
+            f"snncc: the model is a {type(what.model).__name__}; give a file, a name of the zoo, or a Graph: "
+            "snncc.from_torch makes one of a PyTorch module"
+        )
+    return read_graph(str(what.model), {k.replace("-", "_"): str(v) for k, v in what.reader.items()})[1]
+
+
+def _options(what: Asked, graph: Graph) -> CompileOptions:
+    from snncc.cli.options import compile_options
+
+    return compile_options(what.bits, what.guard_bits, what.per_layer, what.calibrate, graph)
+
+
+def explanation(deployed: Deployed, what: Asked, found: Verification, gates: list[Gate]) -> str:
+    """What is not met, where it shows, and what to try, for somebody who sees it for the first time."""
+    from snncc.report.terminal import percent
+
+    lines = [f"{deployed.name} is not ready for {deployed.target.name}:", *(f"  {g.outcome}: {g}" for g in gates), ""]
+    if found.float_accuracy is not None:
+        lines.append(
+            f"On {found.samples:,} samples of {what.data} the float network gets {percent(found.float_accuracy)} right, the "
+            f"integer program that runs on the target {percent(found.integer_accuracy)}; {found.lost:,} samples are right in "
+            f"float alone, {found.won:,} in integers alone."
+        )
+    if found.layers:
+        worst = min(found.layers, key=lambda layer: layer.spike_agreement)
+        lines.append(
+            f"Spikes agree least in {worst.layer} ({percent(worst.spike_agreement)} of neurons and steps). The first that "
+            f"differs from the float network: {found.first_deviation or 'none'}."
+        )
+    lines += [f"What to try: {remedy}" for remedy in _remedies(what, found, gates)]
+    if isinstance(what.model, str | Path):
+        lines.append(f"The whole picture: snncc verify {what.model} --target {what.target} --data {what.data}")
+    return "\n".join(lines)
+
+
+def _remedies(what: Asked, found: Verification, gates: list[Gate]) -> list[str]:
+    remedies = []
+    if found.reference.differing or (found.target is not None and found.target.differing):
+        cell = found.reference.first or (found.target and found.target.first)
+        remedies.append(f"nothing in the network: an executor computes something else than it should, first in {cell}")
+    if any(g.outcome == "undecided" for g in gates):
+        remedies.append('more samples (samples="auto" takes as many as it needs), or allow_undecided=True')
+    if any(g.outcome == "failed" and g.unit for g in gates):
+        if what.bits < 8:
+            remedies.append(f"more bits a weight: bits={what.bits} now, 8 by default")
+        if what.per_layer:
+            remedies.append("per_layer=False: a scale of its own for each channel")
+        if what.calibrate is None:
+            remedies.append("calibrate= with training data, which fits the scales to what the layers do")
+        remedies.append("training on the integers of the deployment: snncc train --bits")
+    return remedies
