@@ -41,6 +41,7 @@ def spike_based(
     offset: float | list[float] = 0.0,
     signed: bool = False,
     seed: int = 0,
+    window: float | None = None,
 ) -> Description:
     """A network from the papers' short notation, such as ``20C5-P2-50C5-P2-200-10``.
 
@@ -50,9 +51,10 @@ def spike_based(
     change, else the spikes themselves, every other one with a stride); ``200``: dense, neuron; the last number: dense into
     a leaky neuron that never fires, whose membrane after the last step is the answer. ``dropout`` acts behind every neuron
     but the pool's, one mask for all steps. Pixels x in 0..1 fire with rate ``gain · x + offset`` (numbers, or one a
-    channel; ``signed`` and ``seed`` too): see :class:`snncc.ir.nodes.Encoder`.
+    channel; ``signed`` and ``seed`` too): see :class:`snncc.ir.nodes.Encoder`. ``window``, of all neurons that fire, in their
+    thresholds: see :mod:`snncc.models.leak_aware`.
     """
-    made = _Builder(tuple(input_shape), dropout)
+    made = _Builder(tuple(input_shape), dropout, window)
     parts = layers.split("-")
     for position, part in enumerate(parts, start=1):
         match = _PART.fullmatch(part)
@@ -86,8 +88,9 @@ def spike_based(
 class _Builder:
     """Collects layers and keeps track of the shape (C, H, W) or (N,)."""
 
-    def __init__(self, shape: tuple[int, ...], dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...], dropout: float, window: float | None) -> None:
         self.shape, self.dropout = shape, dropout
+        self.surrogate = {} if window is None else {"window": window}
         self.layers: list[Layer] = []
 
     def add(self, stem: str, kind: str, **fields: Any) -> str:
@@ -107,15 +110,18 @@ class _Builder:
             stride=[stride, stride], padding=[around, around], dilation=[1, 1], groups=1, bias=False, **fields,
         )  # fmt: skip
 
+    def _neuron(self, stem: str, neuron: Layer, **fields: Any) -> None:
+        self.add(stem, "neuron", **{**neuron, "surrogate": neuron["surrogate"] | self.surrogate}, **fields)
+
     def fire(self, **fields: Any) -> None:
-        self.add("lif", "neuron", **NEURON, **fields)
+        self._neuron("lif", NEURON, **fields)
         if self.dropout:
             self.add("drop", "dropout", probability=self.dropout, fixed=True)
 
     def pool(self, size: int) -> None:
         channels, height, width = self.shape
         self.add("mean", "avg_pool2d", kernel=[size, size], stride=[size, size], padding=[0, 0])
-        self.add("pool", "neuron", **POOL_NEURON)
+        self._neuron("pool", POOL_NEURON)
         self.shape = (channels, height // size, width // size)
 
     def residual(self, channels: int, stride: int) -> None:

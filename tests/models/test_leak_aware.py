@@ -58,35 +58,43 @@ def test_forward_equals_the_dynamics_exactly(dynamics: Dynamics, seed: int) -> N
     np.testing.assert_array_equal(LeakAwareNeuron(dynamics)(current, STEPS).numpy(), np.stack(seen))
 
 
-def surrogate_graph(current: Tensor, theta: float, decay: float, height: float, correction: Tensor) -> Tensor:
+def surrogate_graph(
+    current: Tensor, theta: float, decay: float, height: float, correction: Tensor, most: float = math.inf
+) -> Tensor:
     """Spikes whose autograd graph is the paper's: the value above the threshold passes the gradient, and leaves the
-    membrane; the leak subtracts a constant; the correction scales what comes back."""
+    membrane; the leak subtracts a constant; the correction scales what comes back, below ``most`` of membrane."""
     v, spikes = torch.zeros_like(current[0]), []
     for i in current:
         v = v + i
         above = torch.nn.functional.threshold(v, theta, 0.0)
         fired = (above > 0).to(v.dtype)
         mask = fired.detach()
-        o = mask + height * correction * mask * (above - above.detach())
+        o = mask + height * correction * mask * (v.detach() <= most) * (above - above.detach())
         v = v - above
         v = v - (1 - decay) * v.detach()
         spikes.append(o)
     return torch.stack(spikes)
 
 
-@pytest.mark.parametrize(("theta", "decay", "height"), [(1.0, LEAK, None), (0.75, 1.0, 1.0), (1.5, 0.8, None)])
+@pytest.mark.parametrize(
+    ("theta", "decay", "height", "window"),
+    [(1.0, LEAK, None, None), (0.75, 1.0, 1.0, None), (1.5, 0.8, None, None), (1.0, LEAK, None, 1.5)],
+)
 @pytest.mark.parametrize("seed", range(5))
-def test_gradient_equals_autograd_on_the_mapping(theta: float, decay: float, height: float | None, seed: int) -> None:
+def test_gradient_equals_autograd_on_the_mapping(
+    theta: float, decay: float, height: float | None, window: float | None, seed: int
+) -> None:
     dynamics = LIF.with_(threshold=theta, membrane_decay=decay)
     weights = torch.from_numpy(np.random.default_rng(seed + 99).normal(size=(STEPS, SAMPLES, *SHAPE)))
     ours, theirs = ((2 * currents(seed)).requires_grad_() for _ in range(2))
-    spikes = LeakAwareNeuron(dynamics, height)(ours, STEPS)
+    spikes = LeakAwareNeuron(dynamics, height, window)(ours, STEPS)
     (spikes * weights).sum().backward()
     filtered = sum(decay ** (STEPS - 1 - t) * o for t, o in enumerate(spikes.detach()))
     assert isinstance(filtered, Tensor)
     total = spikes.detach().sum(0)
     correction = (filtered > 1e-3).double() + math.log(decay) * torch.where(total > 0, filtered / total, 0.0)
-    again = surrogate_graph(theirs, theta, decay, 1 / theta if height is None else height, correction)
+    most = math.inf if window is None else window * theta
+    again = surrogate_graph(theirs, theta, decay, 1 / theta if height is None else height, correction, most)
     assert torch.equal(again.detach(), spikes.detach()) and total.max() > 1
     (again * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
@@ -100,6 +108,14 @@ def test_a_spike_is_owed_to_the_currents_since_the_one_before() -> None:
     (spikes * torch.tensor([10.0, 1.0, 10.0, 2.0, 10.0]).reshape(5, 1, 1)).sum().backward()
     assert current.grad is not None
     assert current.grad.flatten().tolist() == pytest.approx([1.25, 1.25, 2.5, 2.5, 0.0])  # g / θ; 0 after the last
+
+
+def test_a_spike_far_above_the_threshold_is_owed_to_nothing() -> None:
+    current = torch.tensor([0.7, 0.7, 2.0, 0.9, 0.9]).reshape(5, 1, 1).requires_grad_()  # at 1.4, 2.0 and 0.9 of 0.8
+    neuron = LeakAwareNeuron(LIF.with_(membrane_decay=1.0, threshold=0.8), window=2.0)
+    (neuron(current, 5) * torch.tensor([10.0, 1.0, 3.0, 2.0, 4.0]).reshape(5, 1, 1)).sum().backward()
+    assert current.grad is not None
+    assert current.grad.flatten().tolist() == pytest.approx([1.25, 1.25, 0.0, 2.5, 5.0])
 
 
 def test_leak_correction_of_known_trains() -> None:
@@ -144,6 +160,7 @@ def test_compiled_gradients_are_the_same() -> None:
         ({"current_decay": 0.5}, {}, "current_decay is 0.5"),
         ({"membrane_decay": 0.0}, {}, "above 0"),
         ({}, {"height": 0.0}, "height is 0.0"),
+        ({}, {"window": 1.0}, "window is 1.0"),
     ],
 )
 def test_what_it_does_not_cover_is_refused(changes: dict[str, Any], options: dict[str, Any], message: str) -> None:
