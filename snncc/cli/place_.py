@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from snncc.chip.partition import Partition
     from snncc.chip.place import Placement
     from snncc.chip.spec import Chip
+    from snncc.energy.costs import CostSet
+    from snncc.program.activity import Activity
     from snncc.program.program import Program
 
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=64, show_default=True, help="Samples of the data set to count on."
 )
+@click.option(
+    "--sanafe",
+    "sanafe_folder",
+    type=click.Path(path_type=Path),
+    help="Write the placed network, its spikes on --data and its costs for the simulator SANA-FE.",
+)
+@click.option("--costs", "cost_name", help="Of --sanafe: a cost set or a .toml file of your own (loihi1).")
 @shared.encode_option
 @shared.quantise_options
 @shared.semantics_options
@@ -40,6 +49,8 @@ def command(
     svg_file: Path | None,
     data_name: str | None,
     limit: int,
+    sanafe_folder: Path | None,
+    cost_name: str | None,
     as_json: bool,
     **rest: Any,
 ) -> None:
@@ -52,11 +63,19 @@ def command(
     from snncc.chip.partition import partition
     from snncc.chip.place import place
     from snncc.chip.spec import load_chip
+    from snncc.energy.costs import DEFAULT_COSTS, load_costs
     from snncc.files import check_writable, written_beside
     from snncc.report import terminal
     from snncc.report.findings import show_findings
 
     chip = load_chip(chip_name)
+    if sanafe_folder is not None and data_name is None:
+        raise click.UsageError(
+            "--sanafe plays recorded spikes back: give --data, and --limit for how many samples of it"
+        )
+    if cost_name is not None and sanafe_folder is None:
+        raise click.UsageError("--costs are those of --sanafe; give both")
+    costs = load_costs(cost_name or DEFAULT_COSTS)
     if svg_file is not None:
         check_writable(svg_file)
     target = target_name or (None if Path(model).is_dir() else chip.target)
@@ -68,24 +87,33 @@ def command(
         else:
             show_findings(findings)
         raise click.exceptions.Exit(1)
-    spikes = None if data_name is None else measured(program, folder, graph, data_name, limit, as_json)
+    spikes, samples = None, []
+    if data_name is not None:
+        spikes, samples = measured(program, folder, graph, data_name, limit, as_json, sanafe_folder is not None)
     made = place(cut, spikes)
+    written = {} if sanafe_folder is None else {"sanafe": for_sanafe(made, costs, samples, sanafe_folder)}
     if svg_file is not None:
         with written_beside(svg_file) as beside:
             beside.write_text(svg(made), encoding="utf-8")
     if as_json:
-        terminal.print_json(facts(made))
+        terminal.print_json(facts(made) | written)
         return
     show(made, show_map)
     if svg_file is not None:
         terminal.fact("wrote", str(svg_file))
+    for name, file in written.items():
+        energy = f"energy of cores and hops by {costs.name}: {terminal.joules(file['joules'])}"
+        terminal.fact(
+            "wrote", str(sanafe_folder), f"for {name}: {file['steps']:,} steps, {file['synapses']:,} synapses", energy
+        )
 
 
 def measured(
-    program: Program, folder: Path | None, graph: Any, data_name: str, limit: int, quiet: bool
-) -> dict[str, np.ndarray]:
-    """How often each neuron fires on the first samples of a data set, by population."""
-    from snncc.feed import portions
+    program: Program, folder: Path | None, graph: Any, data_name: str, limit: int, quiet: bool, each: bool
+) -> tuple[dict[str, np.ndarray], list[Activity]]:
+    """(how often each neuron fires on the first samples of a data set, by population; with ``each`` what it does on each)."""
+    from snncc.feed import portions, take
+    from snncc.program.activity import measure_activity
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions
@@ -93,12 +121,31 @@ def measured(
     inputs, _ = shared.load_data(data_name, limit, graph)
     engine = get_target("fixed-sim")
     made: dict[str, Any] = {}
+    samples: list[Activity] = []
     with shared.announced(engine), terminal.progress("counting", not quiet) as update:
         for part in portions(inputs, program.source, program.time_steps):
             run = engine.run(program, folder, part, RunOptions(record=True, membranes=False, progress=update))
             for name, raster in run.spikes.items():
                 made[name] = made.get(name, 0) + (raster != 0).sum(axis=(0, 1))
-    return made
+            for n in range(run.samples if each else 0):
+                spikes = {name: raster[:, n : n + 1] for name, raster in run.spikes.items()}
+                samples.append(measure_activity(program, spikes, take(part, program.source, n, n + 1)))
+    return made, samples
+
+
+def for_sanafe(made: Placement, costs: CostSet, samples: list[Activity], folder: Path) -> dict[str, Any]:
+    """Write the files, and say what they hold and what their energy is by our own model, in joules for all samples."""
+    from snncc.chip.counts import place_counts
+    from snncc.chip.sanafe import write_sanafe
+    from snncc.energy.account import account
+    from snncc.energy.counted import Counted
+    from snncc.program.activity import add_activities
+
+    written = write_sanafe(made, costs, samples, folder)
+    counts = place_counts(made, add_activities(samples)).totals()
+    terms = account(Counted(made.partition.program.name, counts), costs, number=1).terms
+    joules = sum(t.energy.typ for t in terms if t.energy is not None and t.scope in ("S1", "S2"))
+    return {"folder": str(folder), "costs": costs.name, "joules": joules, **vars(written)}
 
 
 def facts(placement: Placement) -> dict[str, Any]:
