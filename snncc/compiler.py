@@ -16,6 +16,7 @@ from snncc.program.artifact import write_artifact
 from snncc.program.bounds import Bounds, prove_bounds
 from snncc.program.lower import lower
 from snncc.program.program import ARITHMETICS, Arithmetic, Program
+from snncc.program.recording import Recorded
 from snncc.records import dump_json
 from snncc.target import CompileOptions, Finding, Target
 
@@ -85,8 +86,15 @@ def arithmetic_of(graph: Graph, target: Target) -> Arithmetic:
     return ARITHMETICS[named] if named in target.also else target.arithmetic
 
 
-def write_compilation(made: Compilation, target: Target, options: CompileOptions, model: Path, folder: Path) -> Path:
-    """Write the artefact folder. Raises :class:`RefusedError` where the target has errors to report."""
+def write_compilation(
+    made: Compilation,
+    target: Target,
+    options: CompileOptions,
+    model: Path,
+    folder: Path,
+    recorded: Recorded | None = None,
+) -> Path:
+    """Write the artefact folder, with samples to replay if any are ``recorded``. Raises :class:`RefusedError` where the target has errors to report."""
     if made.errors:
         raise RefusedError(target.name, made.errors)
     manifest = {
@@ -101,7 +109,7 @@ def write_compilation(made: Compilation, target: Target, options: CompileOptions
             "calibration_samples": 0 if options.calibration is None else len(options.calibration),
         },
     }
-    return write_artifact(folder, made.program, made.graph, manifest, compilation_report(made), target.emit)
+    return write_artifact(folder, made.program, made.graph, manifest, compilation_report(made), target.emit, recorded)
 
 
 def compilation_report(made: Compilation) -> dict[str, Any]:

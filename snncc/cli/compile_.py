@@ -12,6 +12,7 @@ from snncc.cli import options as shared
 
 if TYPE_CHECKING:
     from snncc.compiler import Compilation
+    from snncc.program.recording import Recorded
     from snncc.target import Target
 
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     multiple=True,
     help="Print the network after a pass (or 'all'); with --json, on standard error.",
 )
+@click.option("--record", "record_data", metavar="DATA", help="Put samples and their spikes in, for snncc replay.")
+@click.option("--record-samples", type=click.IntRange(min=1), default=4, show_default=True, help="How many of DATA.")
 @shared.json_option
 def command(
     model: str,
@@ -42,6 +45,8 @@ def command(
     int8: bool,
     semantics: dict[str, str],
     print_after: tuple[str, ...],
+    record_data: str | None,
+    record_samples: int,
     as_json: bool,
 ) -> None:
     """Compile MODEL (a file, or the name of a zoo model) for a target into a folder."""
@@ -66,13 +71,29 @@ def command(
     folder = output or Path("build") / f"{path.stem}.{target.name}"
     if made.errors:
         _refuse(made, target, as_json)
-    write_compilation(made, target, chosen, path, folder)
+    recorded = None if record_data is None else _recorded(made, record_data, record_samples)
+    write_compilation(made, target, chosen, path, folder, recorded)
     if as_json:
         terminal.print_json(
             {"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)}
         )
         return
     _show(made, path, folder, target.describe(made.program) if target.describe else {})
+    if recorded is not None:
+        terminal.fact(
+            "recorded", f"{recorded.run.samples} samples ({record_data}) and their spikes: snncc replay {folder}"
+        )
+
+
+def _recorded(made: Compilation, data: str, samples: int) -> Recorded:
+    from snncc.feed import take
+    from snncc.program.recording import record
+
+    inputs, _ = shared.load_data(data, samples, made.graph)
+    name = (
+        Path(data).name if Path(data.partition("?")[0]).suffix else data
+    )  # where a file lies is nobody else's business
+    return record(made.program, take(inputs, made.program.source, 0, samples), f"the first of {name}")
 
 
 def _refuse(made: Compilation, target: Target, as_json: bool) -> None:

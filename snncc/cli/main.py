@@ -16,6 +16,7 @@ from snncc.errors import SnnccError
 VERBS = {
     "compile": "Compile a model for a target into a folder.",
     "run": "Run a compiled folder on data.",
+    "replay": "Run a compiled folder's recorded samples again.",
     "verify": "Check the float network against its integer program and the target.",
     "profile": "Count spikes and operations, place them on a chip and price them.",
     "compare": "Hold a model on several targets side by side.",
@@ -58,7 +59,8 @@ def cli() -> None:
     """The deployment compiler for spiking neural networks.
 
     Reads a trained network, quantises it to whole numbers, proves that the result computes the same spikes, and says
-    what it costs. Exit codes: 0 fine, 1 a gate failed or there are findings, 2 bad usage or bad input.
+    what it costs. Exit codes: 0 fine, 1 a gate failed or there are findings,
+    2 bad usage or bad input, 3 a gate is undecided.
     """
 
 

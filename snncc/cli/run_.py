@@ -36,12 +36,12 @@ def command(
 
     The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
+    from snncc.accuracy import correct
     from snncc.errors import InputError
     from snncc.files import save_arrays, written_beside
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.target import RunOptions, run_all
-    from snncc.accuracy import correct
 
     so_far.on_request(lambda: "nothing yet")
     artifact = shared.read_compiled(folder)

@@ -62,8 +62,8 @@ class Parts:
         :func:`snncc.accuracy.correct`."""
         import numpy as np
 
-        from snncc.report.terminal import percent
         from snncc.accuracy import correct
+        from snncc.report.terminal import percent
 
         if labels is None or not self.recordings:
             return counted(self.done, self.samples)

@@ -1,5 +1,6 @@
 """The compiled folder: ``program.json`` + ``weights.npz`` (the Program), ``graph.json`` + ``graph.npz`` (the float
-network it came from), ``manifest.json``, ``report.json``, and what the target emits. The same Program and options give
+network it came from), ``manifest.json``, ``report.json``, what the target emits, and samples recorded with the spikes that they
+give, where that was asked for. The same Program and options give
 the same bytes; a folder is written beside and then renamed."""
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from snncc.files import folder_written_beside, load_arrays, save_arrays, sha256_
 from snncc.ir.graph import Graph
 from snncc.ir.store import decode_graph, encode_graph
 from snncc.program.program import ARITHMETICS, Population, Program, Projection, Readout, Source, check_program
+from snncc.program.recording import Recorded, write_recording
 from snncc.records import decode_record, dump_json, encode_record
 
 FORMAT = "snncc-program"
@@ -107,6 +109,7 @@ def write_artifact(
     manifest: Mapping[str, Any],
     report: Mapping[str, Any],
     emit: Callable[[Program, Path], list[str]],
+    recorded: Recorded | None = None,
 ) -> Path:
     """Write the folder; refuses to replace one that is not an artefact of ours."""
     check_program(program)
@@ -121,6 +124,8 @@ def write_artifact(
         save_arrays(beside / GRAPH_ARRAYS, arrays)
         (beside / REPORT).write_text(dump_json(report), encoding="utf-8")
         emit(program, beside)
+        if recorded is not None:
+            write_recording(beside, recorded)
         names = sorted(p.relative_to(beside).as_posix() for p in beside.rglob("*") if p.is_file())
         stamped = {
             **manifest,
