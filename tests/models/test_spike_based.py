@@ -127,7 +127,7 @@ def test_evaluation_takes_the_spikes_of_deployment(tmp_path: Path) -> None:
     network = made(LENET, tmp_path / "net.pt")
     x = torch.from_numpy(images((1, 28, 28)))
     spikes = fixed(network, x, 10)
-    np.testing.assert_array_equal(spikes.numpy(), encode(x.numpy(), Encoder(), 10, 10))
+    np.testing.assert_array_equal(spikes.numpy(), encode(x.numpy(), Encoder(), 10, range(10, 10 + len(x))))
     static = SpikingNetwork(describe("s", {"layers": "10", "time_steps": 2, "neuron": {}}))
     assert fixed(static, x) is x and drawn(static, x, torch.Generator()) is x
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from snncc.accuracy import correct
 from snncc.compiler import compile_graph
 from snncc.data import Dataset
 from snncc.errors import InputError
@@ -23,7 +24,6 @@ from snncc.models.recurrent import recurrent
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions
-from snncc.accuracy import correct
 
 STEPS, SHAPE = 5, (2, 8, 8)
 LIF = {"threshold": 0.5, "compare": ">", "membrane_decay": 0.75, "reset": "subtract"}
