@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.compare import Cell
+from snncc.diff.trace import Trace
 from snncc.diff.views import View
 from snncc.ir.dynamics import Dynamics, count_spikes
 from snncc.ir.graph import Graph
@@ -86,21 +87,23 @@ def judge(before: View, after: View, dynamics: Mapping[str, Dynamics], bounds: B
     return _collect(before, after, wrong, numbers)
 
 
-def judge_float32(
-    theirs: Mapping[str, Array], ours: View, dynamics: Mapping[str, Dynamics], numbers: Array
-) -> Judgement:
-    """``theirs`` are spikes of a framework, which shows no membranes: its cell is explained where the Graph's membrane would
-    fire like that within :data:`FLOAT32_SLACK`."""
+def judge_float32(theirs: Trace, ours: View, dynamics: Mapping[str, Dynamics], numbers: Array) -> Judgement:
+    """``theirs`` is of a framework, which shows no membranes of what fires: its cell is explained where the Graph's membrane
+    would fire like that within :data:`FLOAT32_SLACK`; the membranes of other layers must lie that close."""
     reach = slack(ours, dynamics, FLOAT32_SLACK)
+    silent = {n: np.zeros(v.shape, np.int32) for n, v in theirs.membranes.items()}
+    spikes = {n: (theirs.spikes | silent)[n] for n in ours.spikes if n in theirs.spikes or n in silent}
 
     def wrong(name: str, inside: Array) -> tuple[Array, Array, Array, Array]:
-        a, b, v = theirs[name], ours.spikes[name], ours.membranes[name]
+        a, b, v = spikes[name], ours.spikes[name], ours.membranes[name]
+        deviation, bound = np.zeros(v.shape), np.broadcast_to(reach[name], v.shape)
+        if name in silent:
+            deviation = np.abs(theirs.membranes[name] - v)
+            return inside & ~(deviation <= bound), np.zeros(v.shape, bool), deviation, bound
         low, high = (count_spikes(dynamics[name], v + sign * reach[name]) for sign in (-1, 1))
-        otherwise = inside & (a != b) & ((a < low) | (a > high))
-        nothing = np.zeros(v.shape)
-        return np.zeros(v.shape, bool), otherwise, nothing, nothing
+        return np.zeros(v.shape, bool), inside & (a != b) & ((a < low) | (a > high)), deviation, bound
 
-    return _collect(View({}, theirs), ours, wrong, numbers)
+    return _collect(View(theirs.membranes, spikes), ours, wrong, numbers)
 
 
 def _collect(before: View, after: View, wrong: Wrong, numbers: Array) -> Judgement:

@@ -59,7 +59,7 @@ class Verdict:
     offences: list[Offence] = field(default_factory=list)
 
 
-def verdict_on(pair: Pair, pick: Pick, few: int) -> Verdict:
+def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
     """Whether the step does no more than it may."""
     c, a, b = pair.change, pair.before, pair.after
     if b.may == s.NOTHING and a.graph is not None and a.graph is b.graph:
@@ -79,7 +79,7 @@ def verdict_on(pair: Pair, pick: Pick, few: int) -> Verdict:
         exact = "must be equal cell by cell"
         return Verdict(FAULT, exact, c.first) if c.roots or c.first_value else Verdict(SAME, exact)
     numbers = sorted({*sorted(c.roots, key=lambda n: (c.roots[n], n))[:JUDGED], *range(few)})
-    found = _judge(a, b, pick(numbers), np.asarray(numbers))
+    found = _judge(a, b, some(numbers), np.asarray(numbers))
     if found is None:
         return Verdict(OTHER if c.roots else SAME, "no membranes to compare")
     looked = f"{found.samples} samples judged, {found.explained} of {found.differing} differing ones within the bound"
@@ -94,7 +94,7 @@ def verdict_on(pair: Pair, pick: Pick, few: int) -> Verdict:
 
 
 def _said(fault: j.Fault, stage: Stage) -> str:
-    if stage.may == s.FLOAT32:
+    if stage.may == s.FLOAT32 and fault.kind == j.DECISION:
         return f"not within {j.FLOAT32_SLACK:g} of the threshold: the framework's neuron is not the one that was read"
     if stage.may == s.WIDTH:
         return f"a membrane is {fault.deviation:g} units from where it would be with room for it"
@@ -120,8 +120,7 @@ def _by_constants(pair: Pair, checked: Audit) -> Verdict:
 def _judge(a: Stage, b: Stage, inputs: Array, numbers: Array) -> j.Judgement | None:
     """Compare membranes under the bound that belongs to the stage."""
     if b.may == s.FLOAT32 and b.graph is not None:
-        rules = {n: d for n, d in j.dynamics_of(b.graph).items() if d.fires}
-        return j.judge_float32(a.run(inputs).spikes, view_graph(b.graph, inputs), rules, numbers)
+        return j.judge_float32(a.run(inputs), view_graph(b.graph, inputs), j.dynamics_of(b.graph), numbers)
     if b.graph is not None and a.graph is not None:
         before, rules = view_graph(a.graph, inputs), j.dynamics_of(a.graph)
         bounds = j.slack(before, rules)

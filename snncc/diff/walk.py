@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from snncc.accuracy import correct, paired, steps_with_label
 from snncc.compare import Cell
 from snncc.diff import stages as s
 from snncc.diff.audit import Audit, Offence, audit
@@ -17,20 +18,17 @@ from snncc.diff.stages import Stage
 from snncc.diff.trace import Trace, trace_graph
 from snncc.diff.verdict import FAULT, OTHER, SAME, SATURATION, Pair, Pick, verdict_on
 from snncc.errors import InputError
-from snncc.feed import Entry, Inputs, sample_count, take
+from snncc.evidence import Errors, interval
+from snncc.feed import Entry, Inputs, pick, sample_count, take
 from snncc.ir.nodes import Neuron
 from snncc.ir.shapes import infer_shapes
 from snncc.target import Finding
-from snncc.verify import correct
 
 Array = np.ndarray
 BATCH, CELLS = 100, 1 << 24
 """Samples at once, at most, and how many (neuron, step, sample) cells: spikes and membranes of two stages are in memory."""
 FEW = 8
 """Samples whose membranes are compared in any case, and that a target runs."""
-
-Z95 = 1.959964
-"""97.5 % point of the normal distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,8 @@ class Step:
         samples: run in both; differing: samples with any other spike.
         first: the earliest cell with other spikes. fault: the earliest cell beyond what the stage may do, or None.
         layers: how far each layer is apart.
-        accuracy: of the stage after, None without labels; drop: before minus after, with its 95 % interval; share: of the
+        accuracy: of the stage after, None without labels; drop: before minus after, with the interval that
+            holds it at 95 % for samples without end that are like these (:mod:`snncc.evidence`); share: of the
             drop from the first stage to the last, None where that is 0 or the stage saw only some samples.
         judged: how many samples were looked into; explained: how many of the differing ones are by what the stage may do.
         offences: constants that rounding does not explain. clipped: weights cut to the largest one, by layer.
@@ -143,11 +142,10 @@ def walk(
     pairs += _few_pairs(stages, main, take(inputs, entry, 0, max(few, 1)), tau)
     scores = _Scores(main, [np.concatenate(p) for p in predictions], labels)
 
-    def pick(numbers: Sequence[int]) -> Array:
-        parts = [take(inputs, entry, n, n + 1) for n in numbers]
-        return np.concatenate(parts, axis=0 if entry.encoding == "static" else 1)
+    def some(numbers: Sequence[int]) -> Array:
+        return pick(inputs, entry, np.asarray(numbers))
 
-    steps = [_step(pair, scores, pick, min(few, samples)) for pair in pairs]
+    steps = [_step(pair, scores, some, min(few, samples)) for pair in pairs]
     whole = _overall(overall, scores)
     names = [stage.name for stage in main]
     found = [f for step in steps for f in _step_findings(step)] + health_findings(names, activities, samples)
@@ -214,26 +212,25 @@ class _Scores:
 
     def __init__(self, stages: Sequence[Stage], predictions: list[Array], labels: Array | None) -> None:
         self.names = [stage.name for stage in stages]
-        self.right = None if labels is None else [correct(p, labels[: len(p)]) for p in predictions]
+        self.predictions = predictions
+        self.labels = None if labels is None else labels[: len(predictions[0])]
+        self.scale = steps_with_label(self.labels)
 
     def accuracy(self, i: int) -> float | None:
-        return None if self.right is None else float(self.right[i].mean())
+        if self.labels is None:
+            return None
+        return float(correct(self.predictions[i], self.labels, self.scale).mean())
 
     def drop(self, a: str, b: str) -> tuple[float | None, tuple[float, float] | None]:
-        if self.right is None or a not in self.names or b not in self.names:
+        if self.labels is None or a not in self.names or b not in self.names:
             return None, None
-        return _mean_of(self.right[self.names.index(a)] - self.right[self.names.index(b)])
+        first, second = (self.predictions[self.names.index(name)] for name in (a, b))
+        pairs = paired(first, second, self.labels, self.scale)
+        return pairs.mean, interval(pairs, Errors())
 
     def share(self, drop: float | None) -> float | None:
         total = self.drop(self.names[0], self.names[-1])[0]
         return None if drop is None or not total else drop / total
-
-
-def _mean_of(differences: Array) -> tuple[float, tuple[float, float]]:
-    """Mean and 95 % interval of paired differences (N,), by the normal approximation."""
-    mean = float(differences.mean())
-    half = Z95 * float(differences.std()) / len(differences) ** 0.5
-    return mean, (mean - half, mean + half)
 
 
 def _overall(pair: Pair, scores: _Scores) -> Step:
@@ -245,11 +242,11 @@ def _overall(pair: Pair, scores: _Scores) -> Step:
     )  # fmt: skip
 
 
-def _step(pair: Pair, scores: _Scores, pick: Pick, few: int) -> Step:
+def _step(pair: Pair, scores: _Scores, some: Pick, few: int) -> Step:
     c, a, b = pair.change, pair.before, pair.after
     drop, interval = (None, None) if pair.fewer else scores.drop(a.name, b.name)
-    accuracy = None if pair.fewer or scores.right is None else scores.accuracy(scores.names.index(b.name))
-    verdict = verdict_on(pair, pick, few)
+    accuracy = None if pair.fewer or scores.labels is None else scores.accuracy(scores.names.index(b.name))
+    verdict = verdict_on(pair, some, few)
     checked = pair.audit
     return Step(
         a.name, b.name, verdict.cause, verdict.why, c.samples, len(c.roots), c.first, verdict.fault, c.result(),

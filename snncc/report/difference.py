@@ -26,7 +26,7 @@ class Table:
 
 def stage_table(walk: Walk) -> Table:
     """A row a stage that does something; accuracies, and what each stage takes off."""
-    rows = [[walk.stages[0], "", NOTHING, NOTHING, percent(walk.accuracy), NOTHING, NOTHING]]
+    rows = [[walk.stages[0], "", NOTHING, NOTHING, percent(walk.accuracy), NOTHING, NOTHING, NOTHING]]
     for step in walk.steps:
         if step.why == "did nothing":
             continue
@@ -38,9 +38,15 @@ def stage_table(walk: Walk) -> Table:
             f"{differing:,} of {cells:,}",
             percent(step.accuracy),
             NOTHING if step.drop is None else f"{100 * step.drop:+.2f}",
+            interval_text(step.drop_interval),
             NOTHING if step.share is None else f"{100 * step.share:.0f} %",
         ])  # fmt: skip
-    return Table(["stage", "what changes", "samples", "cells", "accuracy", "drop", "share"], rows, left=2)
+    return Table(["stage", "what changes", "samples", "cells", "accuracy", "drop", "95 %", "share"], rows, left=2)
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """A drop's interval in points."""
+    return NOTHING if interval is None else f"{100 * interval[0]:+.2f} … {100 * interval[1]:+.2f}"
 
 
 def spiking(step: Step) -> list[Any]:
