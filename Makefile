@@ -24,10 +24,10 @@ demo: setup
 	$(BIN)/snncc models
 	$(BIN)/snncc compile mnist-multi-threshold --target fixed-sim
 	$(BIN)/snncc verify build/mnist-multi-threshold.fixed-sim --data mnist:demo --max-accuracy-drop 0.5
-	$(BIN)/snncc profile build/mnist-multi-threshold.fixed-sim --energy --data mnist:demo
+	$(BIN)/snncc profile build/mnist-multi-threshold.fixed-sim --energy --costs loihi2 --data mnist:demo
 	$(BIN)/snncc compile mnist-lif --target loihi-sim
 	$(BIN)/snncc verify build/mnist-lif.loihi-sim --data mnist:demo --max-accuracy-drop 0.5
-	$(BIN)/snncc profile build/mnist-lif.loihi-sim --energy --data mnist:demo
+	$(BIN)/snncc profile build/mnist-lif.loihi-sim --energy --data mnist:demo --html build/mnist-lif.html
 
 test: setup
 	$(BIN)/python -m pytest

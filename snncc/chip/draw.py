@@ -88,7 +88,9 @@ def svg(placement: Placement) -> str:
             right, bottom = max(right, px + tile_side), max(bottom, py + tile_side)
     legend = [_legend(name, colours, partition, bottom + LINE * (i + 1)) for i, name in enumerate(colours)]
     height, width = bottom + LINE * (len(legend) + 1), max(right + MARGIN, 420)
-    title = f"{partition.program.name} on {chip.name}: {len(partition.cores):,} cores, {len(used):,} chips"
+    title = (
+        f"{partition.program.name} on {chip.name}: {_some(len(partition.cores), 'core')}, {_some(len(used), 'chip')}"
+    )
     counts = ", ".join(f"{name} {_cores(partition)[name]:,}" for name in colours)
     description = (
         f"Cores on the mesh, coloured by layer, filled as far as their fullest limit. Cores a layer: {counts}."
@@ -141,8 +143,13 @@ def _cores(partition: Partition) -> Mapping[str, int]:
 
 
 def _legend(name: str, colours: Mapping[str, str], partition: Partition, y: int) -> str:
-    words = f"{signs(partition)[name]}  {name}: {_cores(partition)[name]:,} cores"
+    words = f"{signs(partition)[name]}  {name}: {_some(_cores(partition)[name], 'core')}"
     return (
         f'<rect x="{MARGIN}" y="{y - 10}" width="12" height="12" fill={quoteattr(colours[name])}/>'
         f'<text x="{MARGIN + 18}" y="{y}">{escape(words)}</text>'
     )
+
+
+def _some(number: int, what: str) -> str:
+    """``1 core``, ``2 cores``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"

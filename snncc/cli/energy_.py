@@ -92,12 +92,12 @@ def show(a: Account) -> None:
     )
 
 
-def show_scopes(a: Account) -> None:
-    """S1 to S5 and the latency."""
+def show_scopes(a: Account, brief: bool = False) -> None:
+    """S1 to S5 and the latency; ``brief`` leaves out those without a figure."""
     from snncc.report import terminal as t
 
     for scope in a.scopes:
-        if scope.key == "S0":
+        if scope.key == "S0" or (brief and scope.energy is None):
             continue
         if scope.energy is None:
             t.fact(scope.key, f"{scope.title}: not modelled, see below")
@@ -105,6 +105,8 @@ def show_scopes(a: Account) -> None:
         without = len(scope.leaves_out)
         note = [f"without {without} term{'s' if without > 1 else ''} left out below"] if without else []
         t.fact(scope.key, f"{scope.title}: {estimate(scope.energy, t.joules)}", f"grade {a.costs.grade}", *note)
+    if a.latency is None and brief:
+        return
     if a.latency is None:
         t.fact("latency", f"not modelled: {a.latency_missing.get('latency', '')}")
     else:
@@ -112,14 +114,16 @@ def show_scopes(a: Account) -> None:
         t.fact("latency", f"{t.seconds(a.run.inference_seconds)} as given" if given else estimate(a.latency, t.seconds))
 
 
-def show_left_out(a: Account) -> None:
-    """Terms that are not modelled, and why."""
+def show_left_out(a: Account, brief: bool = False) -> None:
+    """Terms that are not modelled, and why; ``brief``: those that nobody priced alone."""
     from snncc.energy.account import grouped
     from snncc.report import terminal as t
 
     unpriced = [x.name for x in a.terms if x.energy is None and x.missing.endswith(x.cost)]
     if unpriced:
         t.fact("left out", f"{', '.join(unpriced)}: {a.costs.name} holds no published figure")
+    if brief:
+        return
     for reason, names in grouped({n: why for n, why in a.not_modelled.items() if n not in unpriced}).items():
         t.fact("left out", f"{names}: {reason}")
     if a.latency is not None:

@@ -186,7 +186,7 @@ def show_placement(p: Profile) -> None:
         used = f"{len(p.placement.partition.cores):,} of {p.placement.partition.chips * p.chip.cores:,} cores"
         tiles, chips = p.placement.tiles_used, p.placement.chips_used
         where = f"{tiles:,} tile{'s' * (tiles > 1)}, {chips:,} chip{'s' * (chips > 1)}"
-        t.fact("placed", f"{p.chip.name}: {used}, {where}", "(snncc place --map)")
+        t.fact("placed", f"{p.chip.name}: {used}, {where}")
         return
     t.fact("not placed", f"{p.unplaced}; each layer counts as one core")
     if p.findings:
@@ -198,24 +198,32 @@ def show_placement(p: Profile) -> None:
 def show_energy(p: Profile) -> None:
     """Scopes, latency, the largest terms, and what is left out."""
     from snncc.cli.energy_ import show_left_out, show_scopes
+    from snncc.energy.account import HEADLINE
     from snncc.report import terminal as t
 
     a = p.account
     t.fact("S0", f"operations: {t.count(p.total.synaptic_operations)} synaptic operations")
-    show_scopes(a)
+    brief = p.placement is None
+    show_scopes(a, brief)
+    if brief:
+        without = [s.key for s in a.scopes if s.key != "S0" and s.energy is None]
+        t.fact(f"{without[0]} … {without[-1]}", f"not modelled: {p.unplaced}")
     largest = sorted((x for x in a.terms if x.share > 0), key=lambda x: -x.share)[:4]
     t.fact("shares", ", ".join(f"{x.name} {100 * x.share:.0f} %" for x in largest), "of the energy that is modelled")
-    show_left_out(a)
+    show_left_out(a, brief)
     on_host = p.total.per_inference["host_operations"]
     if on_host:
         t.fact(
             "note",
             f"the static input's {on_host:,.0f} multiply-accumulates run once on the host (S4): no synaptic operations",
         )
-    t.fact(
-        "costs", f"{a.costs.name}, grade {a.costs.grade}: {a.costs.title}", f"sha256 {a.costs.sha256[:12]}…",
-        "(--sources, --html REPORT)",
-    )  # fmt: skip
+    t.fact("costs", f"{a.costs.name}, grade {a.costs.grade}: {a.costs.title}", f"sha256 {a.costs.sha256[:12]}…")
+    found = [s for s in a.scopes if s.energy is not None and s.key <= HEADLINE]
+    if found and found[-1].energy is not None:
+        e = found[-1].energy
+        said = f"{t.joules(e.typ)} an inference ({found[-1].key})   {t.joules(e.low)} … {t.joules(e.high)}"
+        after = "" if a.latency is None else f"in {t.seconds(a.latency.typ)}   "
+        t.fact("headline", f"{said}   {after}more: --html report.html, --sources, snncc place --map")
 
 
 def _events(layer: Layer) -> list[str]:

@@ -17,13 +17,13 @@ from snncc.trace import Curve
 Array = np.ndarray
 
 WIDTH = 360
-LABEL, VALUE = 106, 60
-"""Left of the bars their names, right of them their values."""
+MOST_LABEL, VALUE, LETTER = 150, 66, 6.4
+"""Left of the bars their names, as wide as the longest needs at so much a letter; right of them their values."""
 ROW, BAR = 22, 12
 MOST_NEURONS = 40
 """Rows of a layer in a raster; of a larger layer neurons at equal distances are drawn."""
 MOST_STEPS = 400
-MOST_LETTERS = 17
+MOST_LETTERS = 23
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ class Range:
 def bars(key: str, title: str, rows: Sequence[Bar]) -> str:
     """A horizontal bar a row, all from 0 to the largest."""
     largest = max((r.value or 0.0 for r in rows), default=0.0) or 1.0
-    span = WIDTH - LABEL - VALUE
+    label = min(MOST_LABEL, LETTER * max((len(r.label) for r in rows), default=0) + 8)
+    span = WIDTH - label - VALUE
     shapes = []
     for i, r in enumerate(rows):
         y = i * ROW
         shapes.append(_label(r.label, y))
         if r.value is not None:
             long = max(span * r.value / largest, 1.0 if r.value else 0.0)
-            shapes.append(f'<rect class="bar" x="{LABEL}" y="{y + 5}" width="{long:.1f}" height="{BAR}" rx="2"/>')
+            shapes.append(f'<rect class="bar" x="{label:.1f}" y="{y + 5}" width="{long:.1f}" height="{BAR}" rx="2"/>')
         shapes.append(_text(WIDTH, y + 15, r.words, "end"))
     described = "; ".join(f"{r.label}: {r.words}" for r in rows)
     return _svg(key, title, f"Bars. {described}.", len(rows) * ROW, shapes)
@@ -114,7 +115,7 @@ def membranes(key: str, title: str, integer: Curve, floats: Curve | None, thresh
     curves = [("integer", integer), *([("float", floats)] if floats else [])]
     values = [v for _, c in curves for v in c.membrane] + ([threshold] if threshold is not None else []) + [0.0]
     low, high = min(values), max(values)
-    span, top, tall, left = (high - low) or 1.0, 34.0, 150.0, 36.0
+    span, top, tall, left = (high - low) or 1.0, 34.0, 150.0, 46.0
     steps = len(integer.membrane)
     wide = (WIDTH - left - 10) / max(steps - 1, 1)
 
@@ -138,7 +139,7 @@ def membranes(key: str, title: str, integer: Curve, floats: Curve | None, thresh
         shapes.append(_text(0, 12 + 12 * row, name, name="words"))
         ticks = [t for t, n in enumerate(curve.spikes) if n]
         shapes += [
-            f'<line class="{name} spike" x1="{left + 10 + t * wide * 0.97:.1f}" x2="{left + 10 + t * wide * 0.97:.1f}" '
+            f'<line class="{name} spike" x1="{left + t * wide:.1f}" x2="{left + t * wide:.1f}" '
             f'y1="{3 + 12 * row}" y2="{12 + 12 * row}"/>'
             for t in ticks
         ]

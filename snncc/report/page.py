@@ -87,7 +87,7 @@ def _charts(p: Profile, facts: Facts, trace: Trace) -> dict[str, str]:
     swings = facts["energy"]["uncertainty"]["share_of_interval"]
     made["swings"] = charts.bars(
         "swings", "Share of each parameter in the interval up to S3",
-        [charts.Bar(n.partition(".")[2] or n, s, words.percent(s)) for n, s in list(swings.items())[:8]],
+        [charts.Bar(n, s, words.percent(s)) for n, s in list(swings.items())[:8]],
     )  # fmt: skip
     made["raster"] = charts.raster(
         "raster", f"Spikes of sample {trace.sample}, layer by layer", list(trace.spikes.items())

@@ -12,14 +12,15 @@ from test_place import small_mesh
 from worked_program import small_program
 
 from snncc.chip.counts import count_placed
-from snncc.chip.spec import load_chip
-from snncc.energy.costs import load_costs
+from snncc.chip.spec import Chip, load_chip
+from snncc.energy.costs import CostSet, load_costs
 from snncc.energy.unplaced import unplaced_counts
 from snncc.errors import InputError
 from snncc.profile import Measured, Profile, chip_of, measure, profile
 from snncc.program.program import Program
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
+from snncc.report.profile_facts import profile_facts
 from snncc.target import RunOptions
 
 STATIC = np.random.default_rng(3).integers(0, 6, (7, 3))
@@ -108,3 +109,33 @@ def test_what_cannot_be_placed_is_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
         measured(program, STATIC[:0])
     assert profile(there, COSTS, None).total == replace(profile(measured(program, STATIC), COSTS, None).total)
+
+
+def test_any_constant_changes_the_hash(tmp_path: Path) -> None:
+    """Each end of each figure, each source, and the chip's limits: none can change behind a report's back."""
+    there = measured(small_program(), STATIC)
+    text = Path(COSTS.file).read_text(encoding="utf-8")
+
+    def digest_of(costs: CostSet, chip: Chip) -> str:
+        digest: str = profile_facts(profile(there, costs, chip, draws=1), "fixed-sim", None)["sha256"]
+        return digest
+
+    chip = load_chip("loihi1")
+    first = digest_of(COSTS, chip)
+    assert digest_of(load_costs("loihi1"), chip) == first
+    found = [first]
+    known = {f"{section}.{name}": c for section, entries in COSTS.sections().items() for name, c in entries.items()}
+    for place, cost in known.items():
+        section, _, name = place.partition(".")
+        value = cost.value
+        for changed in (
+            replace(cost, value=replace(value, high=2 * value.high + 1)),
+            replace(cost, value=replace(value, typ=(value.typ + 3 * value.high) / 4, high=value.high + 1e-9)),
+            replace(cost, source="elsewhere"),
+        ):
+            found.append(digest_of(replace(COSTS, **{section: {**getattr(COSTS, section), name: changed}}), chip))
+    assert len(set(found)) == len(found) == 3 * len(known) + 1 > 60
+    path = tmp_path / "loihi1.toml"
+    path.write_text(text + "\n# a remark\n", encoding="utf-8")
+    assert digest_of(load_costs(path), chip) != first  # the file's own hash is in the report
+    assert digest_of(COSTS, small_mesh(tmp_path)) != first

@@ -45,7 +45,13 @@ def test_words_and_json_say_the_same(snncc: Any, model: tuple[object, ...]) -> N
         code == 0 and f"mean of {SAMPLES} samples" in out and "placed     loihi1: 2 of 128 cores, 1 tile, 1 chip" in out
     )
     assert "S3         + static power: " in out and "5–95 %" in out and "grade B" in out and "latency" in out
-    assert "shares" in out and "left out   axons_in, core_steps, " in out and "loihi1 holds no published figure" in out
+    assert (
+        "headline " in out
+        and " an inference (S3) " in out
+        and "shares" in out
+        and "left out   axons_in, core_steps, " in out
+        and "loihi1 holds no published figure" in out
+    )
     energy = found["energy"]
     assert (energy["cores"], energy["tiles"], energy["chips"], energy["steps"]) == (2, 1, 1, STEPS)
     s1 = next(s["energy"] for s in energy["scopes"] if s["scope"] == "S1")
@@ -89,7 +95,7 @@ def test_what_does_not_fit_is_said_and_the_rest_is_priced(
     chip = tight_chip(tmp_path)
     code, out, _ = snncc("profile", *model, "--energy", "--chip", chip)
     assert code == 0 and "not placed" in out and "limit 2 axons" in out and "each layer counts as one core" in out
-    assert "S3         + static power: not modelled" in out and "S1         core dynamic: " in out
+    assert "S2 … S5    not modelled: the network does not fit loihi1" in out and "S1         core dynamic: " in out
     found = profiled(snncc, model, "--chip", chip)
     assert {f["layer"] for f in found["placement"]["findings"]} == {"hidden", "out"}
     assert "not modelled" not in found["energy"]["scopes"][1] and found["total"]["energy_s1"]["typ"] > 0
