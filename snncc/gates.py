@@ -76,7 +76,7 @@ class Gate:
         unit = f" {self.unit}" if self.unit else ""
         said = f"{self.name}: {self.value:,.4g}{unit}, limit {self.limit:,.4g}"
         if self.interval is not None:
-            said += f" (with the samples seen it lies in {self.interval[0]:,.3g} … {self.interval[1]:,.3g})"
+            said += f" (somewhere in {self.interval[0]:,.4g} … {self.interval[1]:,.4g})"
         return said + (f"; {self.remark}" if self.remark else "")
 
 

@@ -36,7 +36,8 @@ class Asked:
             as many as the target can, or 16).
         bits, guard_bits, per_layer, calibrate: how it is quantised; ``reader`` holds what the file leaves open: dialect,
             time_steps ….
-        max_accuracy_drop: points; min_agreement: percent; alpha, beta: as :class:`snncc.evidence.Errors`.
+        max_accuracy_drop: points; min_agreement: percent; max_energy_uj, max_latency_ms, max_cores, energy_scope, costs, chip: as
+            :class:`snncc.cost_gates.CostLimits`; alpha, beta: as :class:`snncc.evidence.Errors`.
         allow_undecided: too few samples to decide a gate are no failure.
     """
 
@@ -55,6 +56,12 @@ class Asked:
     reader: Mapping[str, Any] = field(default_factory=dict)
     max_accuracy_drop: float | None = None
     min_agreement: float | None = None
+    max_energy_uj: float | None = None
+    max_latency_ms: float | None = None
+    max_cores: int | None = None
+    energy_scope: str = "S3"
+    costs: str | None = None
+    chip: str | None = None
     alpha: float = 0.025
     beta: float = 0.025
     allow_undecided: bool = False
@@ -99,11 +106,13 @@ class Deployed:
         """
         __tracebackhide__ = True
         from snncc.cli.options import load_data
+        from snncc.cost_gates import CostLimits, check_costs, cost_gates
         from snncc.evidence import Errors
         from snncc.feed import sample_count
         from snncc.gates import Limits
         from snncc.registry import get_target
         from snncc.sampling import choose_samples
+        from snncc.target import RunOptions
         from snncc.verify import verify
 
         self.verified = True
@@ -117,9 +126,13 @@ class Deployed:
         sampling = choose_samples(str(a.samples), count, a.limit, a.as_sample, a.seed)
         few = a.exact if a.exact is not None else (self.target.exact_samples or DEFAULT_EXACT)
         engine = get_target("fixed-sim")
+        priced = CostLimits(a.max_energy_uj, a.max_latency_ms, a.max_cores, a.energy_scope, a.costs, a.chip)
+        check_costs(program, engine, inputs, priced)
         found = verify(
             graph, program, self.target, engine, None, inputs, labels, few, limits, sampling=sampling
         )  # fmt: skip
+        more = cost_gates(program, engine, inputs, priced, RunOptions(), sampling, found.samples)
+        found = replace(found, gates=[*found.gates, *more])
         open_gates = [g for g in found.gates if not g.passed and not (a.allow_undecided and g.outcome == "undecided")]
         if open_gates:
             raise NotDeployedError(explanation(self, a, found, open_gates))

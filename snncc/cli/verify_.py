@@ -10,6 +10,7 @@ import click
 
 from snncc.cli import options as shared
 from snncc.cli import so_far
+from snncc.cli.gate_options import GateOptions, gate_options
 
 if TYPE_CHECKING:
     from snncc.compare import Comparison
@@ -19,48 +20,6 @@ if TYPE_CHECKING:
 DEFAULT_EXACT = 16
 EXIT_FAILED, EXIT_UNDECIDED = 1, 3
 OUTCOME_WORDS = {"met": "met", "failed": "failed", "undecided": "open"}
-
-
-def gate_options(function: shared.F) -> shared.F:
-    """Adds what is asked for, how sure to be of it, and where it is written."""
-    file = click.Path(path_type=Path, dir_okay=False)
-    for option in reversed((
-        click.option(
-            "--max-accuracy-drop", "max_drop", type=float, metavar="POINTS", help="Points of accuracy it may lose."
-        ),
-        click.option(
-            "--min-agreement",
-            type=click.FloatRange(0, 100),
-            metavar="PERCENT",
-            help="Samples with the class that the float network gives.",
-        ),
-        click.option(
-            "--baseline",
-            type=file,
-            metavar="FILE",
-            help="Fail where it got worse, beyond chance, than what an earlier verify --json wrote.",
-        ),
-        click.option(
-            "--samples",
-            default="all",
-            show_default=True,
-            metavar="N|auto|all",
-            help="N drawn at random; auto: until the gates are decided.",
-        ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --samples."),
-        click.option(
-            "--as-sample", is_flag=True, help="Judge what the data stands for by an interval, not the data itself."
-        ),
-        click.option(
-            "--alpha", type=float, default=0.025, show_default=True, help="Chance to fail a gate that is met."
-        ),
-        click.option("--beta", type=float, default=0.025, show_default=True, help="Chance to pass one that is not."),
-        click.option("--allow-undecided", is_flag=True, help="Exit with 0 where no gate failed but some are open."),
-        click.option("--junit", "junit_file", type=file, metavar="FILE", help="Write the gates as JUnit XML."),
-        click.option("--markdown", "markdown_file", type=file, metavar="FILE", help="Write them as Markdown."),
-    )):  # fmt: skip
-        function = option(function)
-    return function
 
 
 @click.command("verify")
@@ -95,17 +54,7 @@ def command(
     path: str,
     threads: int | None,
     as_json: bool,
-    max_drop: float | None,
-    min_agreement: float | None,
-    baseline: Path | None,
-    samples: str,
-    seed: int,
-    as_sample: bool,
-    alpha: float,
-    beta: float,
-    allow_undecided: bool,
-    junit_file: Path | None,
-    markdown_file: Path | None,
+    asked: GateOptions,
     **rest: Any,
 ) -> None:
     """Check MODEL (a file, a zoo model, or a compiled folder) against its integer program and the target.
@@ -120,6 +69,7 @@ def command(
 
     from snncc.baseline import check_same_samples, read_baseline, regressions
     from snncc.cluster import cluster
+    from snncc.cost_gates import CostLimits, check_costs, cost_gates
     from snncc.evidence import FAILED, UNDECIDED, Errors
     from snncc.feed import sample_count
     from snncc.files import check_writable
@@ -134,16 +84,19 @@ def command(
     from snncc.verify import verify
 
     began = time.monotonic()
-    limits = Limits(max_drop, min_agreement, Errors(alpha, beta))
-    earlier = None if baseline is None else read_baseline(baseline)
-    for file in filter(None, (junit_file, markdown_file)):
+    limits = Limits(asked.max_accuracy_drop, asked.min_agreement, Errors(asked.alpha, asked.beta))
+    priced = CostLimits(
+        asked.max_energy_uj, asked.max_latency_ms, asked.max_cores, asked.energy_scope, asked.costs, asked.chip
+    )
+    earlier = None if asked.baseline is None else read_baseline(asked.baseline)
+    for file in filter(None, (asked.junit, asked.markdown)):
         check_writable(file)
     so_far.on_request(lambda: "nothing yet")
     graph, program, target, folder = shared.compiled_or_compile(model, target_name, rest)
     inputs, labels = shared.load_data(data_name, limit, graph)
     few = exact if exact is not None else (target.exact_samples or DEFAULT_EXACT)
     engine, loaded = get_target("fixed-sim"), sample_count(inputs, program.source)
-    sampling = choose_samples(samples, loaded, limit, as_sample, seed)
+    sampling = choose_samples(asked.samples, loaded, limit, asked.as_sample, asked.seed)
     count = loaded if sampling.order is None else len(sampling.order)
     if earlier is not None:
         check_same_samples(earlier, data_name, sampling.name)
@@ -153,30 +106,34 @@ def command(
     def watch(tally: Tally, reference: Comparison, on_target: Comparison | None) -> None:
         so_far.on_request(lambda: so_far.of_verify(tally, count, truth, reference, on_target))
 
+    how = RunOptions(timeout_s=timeout, path=path, threads=threads or 0)
     so_far.on_request(lambda: f"0 of {count:,} samples   the first {max(few, 1)} are being compared cell by cell")
     with (
         shared.announced(engine),
         terminal.progress("verifying", not as_json) as update,
         cluster(address) as spread,
     ):
+        check_costs(program, engine, inputs, priced)
         found = verify(
             graph, program, target, engine, folder, inputs, labels, few, limits,
-            RunOptions(timeout_s=timeout, path=path, threads=threads or 0), update, spread, watch, sampling,
+            how, update, spread, watch, sampling,
         )  # fmt: skip
+        gates = [*found.gates, *cost_gates(program, engine, inputs, priced, how, sampling, found.samples)]
     if earlier is not None:
-        found = replace(found, gates=[*found.gates, *regressions(earlier, found, limits.errors)])
-    if junit_file is not None:
+        gates += regressions(earlier, found, limits.errors)
+    found = replace(found, gates=gates)
+    if asked.junit is not None:
         suite, seconds = f"{Path(model).name}.{target.name}", time.monotonic() - began
-        _write(junit_file, junit(found.gates, suite, seconds, allow_undecided))
-    if markdown_file is not None:
-        _write(markdown_file, verify_markdown(found, Path(model).name, target.name, data_name))
+        _write(asked.junit, junit(found.gates, suite, seconds, asked.allow_undecided))
+    if asked.markdown is not None:
+        _write(asked.markdown, verify_markdown(found, Path(model).name, target.name, data_name))
     if as_json:
         terminal.print_json(verify_facts(found, target.name, data_name))
     else:
         show(found, target.name, limits)
     if found.outcome == FAILED:
         raise click.exceptions.Exit(EXIT_FAILED)
-    if found.outcome == UNDECIDED and not allow_undecided:
+    if found.outcome == UNDECIDED and not asked.allow_undecided:
         raise click.exceptions.Exit(EXIT_UNDECIDED)
 
 
@@ -222,6 +179,8 @@ def show(v: Verification, target: str, limits: Limits) -> None:
             t.fact(OUTCOME_WORDS[gate.outcome], str(gate))
         t.verdict(v.outcome, "; ".join(g.name for g in v.gates if g.outcome == v.outcome))
         return
+    for gate in (g for g in v.gates if g.limit and g.name != "accuracy drop"):
+        t.fact("met", str(gate))
     said = "no cell differs"
     if v.drop is not None and v.drop_interval is not None:
         low, high = v.drop_interval

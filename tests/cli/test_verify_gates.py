@@ -203,3 +203,49 @@ def test_junit_follows_the_schema(allowed: bool) -> None:
     assert int(suite.get("failures", "")) == len(list(suite.iter("failure"))) == (1 if allowed else 2)
     assert int(suite.get("skipped", "")) == len(list(suite.iter("skipped"))) == (1 if allowed else 0)
     assert sum(float(c.get("time", "")) for c in cases) == pytest.approx(1.25, abs=0.01)
+
+
+def test_costs_are_judged_as_sure_as_they_are_published(verify: Any) -> None:
+    ask = ("--max-energy-uj", 1e9, "--max-latency-ms", 1e9, "--max-cores", 9, "--limit", 40, "--json")
+    code, out, err = verify(*ask)
+    assert code == 0, err
+    found = gates(out)
+    energy, latency, cores = found["energy (S3)"], found["latency"], found["cores"]
+    assert 0 < energy["interval"][0] < energy["value"] < energy["interval"][1]
+    assert 0 < latency["interval"][0] <= latency["value"] <= latency["interval"][1] and cores["value"] >= 1
+    assert "mean of 40 samples" in energy["remark"] and cores["remark"] == "of loihi1"
+    inside = energy["value"]
+    code, out, _ = verify("--max-energy-uj", inside, "--limit", 40)
+    assert code == 3 and "a limit of" in out and " OPEN   energy (S3)" in out
+    code, out, _ = verify("--max-energy-uj", energy["interval"][0] / 2, "--max-cores", cores["value"], "--limit", 40)
+    assert code == 1 and " FAIL   energy (S3)" in out
+    first = gates(verify("--max-energy-uj", 1e9, "--energy-scope", "S1", "--limit", 40, "--json")[1])["energy (S1)"]
+    assert 0 < first["value"] < energy["value"]
+
+
+def test_the_costs_of_a_draw_are_those_of_its_samples(verify: Any, folder: Path) -> None:
+    few = ("--samples", 30, "--seed", 2, "--max-energy-uj", 1e9, "--energy-scope", "S1", "--json")
+    drawn = gates(verify(*few)[1])["energy (S1)"]["value"]
+    data, order = np.load(folder / "own.npz"), np.random.Generator(np.random.PCG64(2)).permutation(SAMPLES)[:30]
+    np.savez(folder / "drawn.npz", x=data["x"][order], y=data["y"][order])
+    again = verify("--max-energy-uj", 1e9, "--energy-scope", "S1", "--json", data=folder / "drawn.npz")
+    assert gates(again[1])["energy (S1)"]["value"] == pytest.approx(drawn)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--max-energy-uj", 5, "--costs", "digital", "--energy-scope", "S2"), "--max-energy-uj: S2"),
+        (("--max-latency-ms", 5, "--costs", "digital"), "--max-latency-ms: is not modelled"),
+        (("--max-cores", 5, "--costs", "digital"), "take another --chip"),
+        (("--max-energy-uj", -1), "--max-energy-uj -1: give 0 or more"),
+        (("--max-energy-uj", 1, "--costs", "nothing"), "nothing"),
+        (("--max-cores", 0), "--max-cores 0: give 1 or more"),
+    ],
+)
+def test_costs_that_nobody_knows_are_refused_before_the_run(
+    verify: Any, monkeypatch: pytest.MonkeyPatch, options: tuple[object, ...], message: str
+) -> None:
+    monkeypatch.setattr("snncc.verify.verify", None)
+    code, _, err = verify(*options)
+    assert code == 2 and message in err and "Traceback" not in err

@@ -1,0 +1,95 @@
+"""Options of ``snncc verify`` that say what is asked for, how sure to be of it, and where it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from snncc.cli.options import F
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """What they said; fields as the options are called."""
+
+    max_accuracy_drop: float | None
+    min_agreement: float | None
+    max_energy_uj: float | None
+    max_latency_ms: float | None
+    max_cores: int | None
+    energy_scope: str
+    costs: str | None
+    chip: str | None
+    baseline: Path | None
+    samples: str
+    seed: int
+    as_sample: bool
+    alpha: float
+    beta: float
+    allow_undecided: bool
+    junit: Path | None
+    markdown: Path | None
+
+
+def gate_options(function: F) -> F:
+    """Adds them; the function gets one argument ``asked``, a :class:`GateOptions`."""
+
+    @wraps(function)
+    def call(**values: Any) -> Any:
+        given = {f.name: values.pop(f.name) for f in fields(GateOptions)}
+        return function(**values, asked=GateOptions(**given))
+
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in reversed((
+        click.option(
+            "--max-accuracy-drop", type=float, metavar="POINTS", help="Points of accuracy it may lose."
+        ),
+        click.option(
+            "--min-agreement",
+            type=click.FloatRange(0, 100),
+            metavar="PERCENT",
+            help="Samples with the class that the float network gives.",
+        ),
+        click.option("--max-energy-uj", type=float, metavar="UJ", help="Microjoules an inference may take."),
+        click.option("--max-latency-ms", type=float, metavar="MS", help="Milliseconds it may take."),
+        click.option("--max-cores", type=int, metavar="N", help="Cores of the chip it may fill."),
+        click.option(
+            "--energy-scope",
+            type=click.Choice(["S1", "S2", "S3", "S4", "S5"]),
+            default="S3",
+            show_default=True,
+            help="Which energy is meant (docs/energy.md).",
+        ),
+        click.option("--costs", help="What prices it: a cost set or a .toml file of your own (loihi1)."),
+        click.option("--chip", metavar="NAME|FILE", help="Where it is placed; the chip that the costs are of."),
+        click.option(
+            "--baseline",
+            type=file,
+            metavar="FILE",
+            help="Fail where it got worse, beyond chance, than what an earlier verify --json wrote.",
+        ),
+        click.option(
+            "--samples",
+            default="all",
+            show_default=True,
+            metavar="N|auto|all",
+            help="N drawn at random; auto: until the gates are decided.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --samples."),
+        click.option(
+            "--as-sample", is_flag=True, help="Judge what the data stands for by an interval, not the data itself."
+        ),
+        click.option(
+            "--alpha", type=float, default=0.025, show_default=True, help="Chance to fail a gate that is met."
+        ),
+        click.option("--beta", type=float, default=0.025, show_default=True, help="Chance to pass one that is not."),
+        click.option("--allow-undecided", is_flag=True, help="Exit with 0 where no gate failed but some are open."),
+        click.option("--junit", type=file, metavar="FILE", help="Write the gates as JUnit XML."),
+        click.option("--markdown", type=file, metavar="FILE", help="Write them as Markdown."),
+    )):  # fmt: skip
+        call = option(call)
+    return cast(F, call)

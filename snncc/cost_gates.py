@@ -1,0 +1,131 @@
+"""Gates on what a deployment costs: energy and latency of an inference, as sure as the published costs are, and cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from snncc.errors import InputError
+from snncc.evidence import FAILED, MET, UNDECIDED
+from snncc.feed import Inputs, pick, sample_count, take
+from snncc.gates import Gate
+from snncc.program.program import Program
+from snncc.sampling import Sampling
+from snncc.target import RunOptions, Target
+
+if TYPE_CHECKING:
+    from snncc.energy.account import Estimate
+    from snncc.profile import Profile
+
+ENERGY_SCOPES = ("S1", "S2", "S3", "S4", "S5")
+
+
+@dataclass(frozen=True)
+class CostLimits:
+    """What an inference may cost; None asks nothing.
+
+    Attributes:
+        max_energy_uj: microjoules, in ``scope`` (docs/energy.md). max_latency_ms: milliseconds. max_cores: of the chip.
+        costs: a cost set or a file of one; None: loihi1. chip: its name or file; None: the one that the costs are of.
+    """
+
+    max_energy_uj: float | None = None
+    max_latency_ms: float | None = None
+    max_cores: int | None = None
+    scope: str = "S3"
+    costs: str | None = None
+    chip: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("--max-energy-uj", self.max_energy_uj), ("--max-latency-ms", self.max_latency_ms)):
+            if value is not None and not value >= 0:
+                raise InputError(f"{name} {value:g}: give 0 or more")
+        if self.max_cores is not None and self.max_cores < 1:
+            raise InputError(f"--max-cores {self.max_cores}: give 1 or more")
+        if self.scope not in ENERGY_SCOPES:
+            raise InputError(f"--energy-scope {self.scope}: give one of {', '.join(ENERGY_SCOPES)}")
+
+    @property
+    def any(self) -> bool:
+        """Something is asked."""
+        return any(x is not None for x in (self.max_energy_uj, self.max_latency_ms, self.max_cores))
+
+
+def check_costs(program: Program, engine: Target, inputs: Inputs, limits: CostLimits) -> None:
+    """Raises :class:`InputError`, after one sample instead of all, where the network does not fit the chip or what is asked is
+    not modelled."""
+    if limits.any:
+        _gates(_profile(program, engine, take(inputs, program.source, 0, 1), limits, RunOptions()), limits)
+
+
+def cost_gates(
+    program: Program,
+    engine: Target,
+    inputs: Inputs,
+    limits: CostLimits,
+    options: RunOptions,
+    sampling: Sampling,
+    samples: int,
+) -> list[Gate]:
+    """Gates on the mean of the first ``samples`` of ``sampling``, run on ``engine``. Raises as :func:`check_costs`."""
+    if not limits.any:
+        return []
+    if sampling.order is not None:
+        inputs = pick(inputs, program.source, sampling.order[:samples])
+    assert sample_count(inputs, program.source) == samples
+    return _gates(_profile(program, engine, inputs, limits, options), limits)
+
+
+def _profile(program: Program, engine: Target, inputs: Inputs, limits: CostLimits, options: RunOptions) -> Profile:
+    from snncc.energy.costs import DEFAULT_COSTS, load_costs
+    from snncc.profile import chip_of, measure, profile
+
+    costs = load_costs(limits.costs or DEFAULT_COSTS)
+    chip = chip_of(costs, limits.chip)
+    measured = measure(program, engine, inputs, replace(options, progress=None, part=None), neurons=chip is not None)
+    return profile(measured, costs, chip, draws=1)
+
+
+def _gates(found: Profile, limits: CostLimits) -> list[Gate]:
+    remark = f"costs {found.costs.name}, mean of {found.measured.samples:,} samples"
+    gates = []
+    if limits.max_energy_uj is not None:
+        scope = next(s for s in found.account.scopes if s.key == limits.scope)
+        if scope.energy is None:
+            remedy = "take --energy-scope S1" if limits.scope != "S1" else "take other --costs"
+            why = _why(found, scope.missing)
+            raise InputError(f"--max-energy-uj: {scope.key} ({scope.title}) is not modelled: {why}; {remedy}")
+        gates.append(_modelled(f"energy ({scope.key})", "µJ", scope.energy, 1e6, limits.max_energy_uj, remark))
+    if limits.max_latency_ms is not None:
+        if found.account.latency is None:
+            missing = "; ".join(dict.fromkeys(found.account.latency_missing.values())) or "no times are published"
+            raise InputError(
+                f"--max-latency-ms: is not modelled: {_why(found, missing)}; take other --costs or another --chip"
+            )
+        gates.append(_modelled("latency", "ms", found.account.latency, 1e3, limits.max_latency_ms, remark))
+    if limits.max_cores is not None:
+        cores = found.total.cores
+        if cores is None:
+            raise InputError(
+                f"--max-cores: {_why(found, 'it is on no chip')}; take another --chip (snncc place --help)"
+            )
+        chip = found.chip.name if found.chip else ""
+        gates.append(
+            Gate("cores", cores, limits.max_cores, MET if cores <= limits.max_cores else FAILED, remark=f"of {chip}")
+        )
+    return gates
+
+
+def _why(found: Profile, missing: str) -> str:
+    """The reason, with the first thing that does not fit."""
+    said = found.unplaced or missing
+    return f"{said} ({found.findings[0]})" if found.findings else said
+
+
+def _modelled(name: str, unit: str, e: Estimate, factor: float, limit: float, remark: str) -> Gate:
+    """Met where even the highest published costs keep the limit, failed where the lowest do not."""
+    low, typ, high = (factor * x for x in (e.low, e.typ, e.high))
+    outcome = MET if high <= limit else FAILED if low > limit else UNDECIDED
+    if outcome == UNDECIDED:
+        remark += f"; they do not decide it: a limit of {high:,.4g} {unit} would be kept for sure; --costs of your own are narrower"
+    return Gate(name, typ, limit, outcome, unit, interval=(low, high), remark=remark)
