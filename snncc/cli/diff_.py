@@ -182,10 +182,11 @@ def _open(model: str, rest: dict[str, Any]) -> Source:
 
 
 def _compile_options(source: Source, rest: dict[str, Any]) -> Any:
-    given = ("bits", "guard_bits", "per_layer", "calibration")
     if source.artifact is not None:
         return shared.compile_options(8, None, False, None, source.graph)  # the folder's own take their place
-    return shared.compile_options(*(rest[name] for name in given), source.graph)
+    return shared.compile_options(
+        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], source.graph
+    )
 
 
 def _engine(running: RunOptions) -> Any:

@@ -79,8 +79,8 @@ class _Audit:
     def offend(self, layer: str, node: str, field: str, wrong: Array, found: Array, expected: Array) -> None:
         """Note the first of the ``wrong`` places."""
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        shown = [f"{float(np.broadcast_to(x, wrong.shape)[index]):g}" for x in (found, expected)]
-        self.offences.append(Offence(layer, node, field, index, *shown, int(np.count_nonzero(wrong))))
+        given, wanted = (f"{float(np.broadcast_to(x, wrong.shape)[index]):g}" for x in (found, expected))
+        self.offences.append(Offence(layer, node, field, index, given, wanted, int(np.count_nonzero(wrong))))
 
     def differs(self, layer: str, node: str, field: str, found: Any, expected: Any) -> None:
         """Note a choice that is not what it was."""
@@ -149,7 +149,8 @@ def _check_synapse(found: _Audit, layer: str, name: str, node: Synapse, shift: i
         found.clipped[layer] = found.clipped.get(layer, 0) + cut
     fixed = np.where(wrong, np.clip(np.round(ideal), -found.largest, found.largest), value)
     _check_same(found, layer, name, node, skip=("weight",))
-    found.nodes[name] = replace(found.nodes[name], weight=fixed)  # type: ignore[type-var]
+    mended: Any = found.nodes[name]
+    found.nodes[name] = replace(mended, weight=fixed)
 
 
 def weight_units(node: Synapse, unit: Array, shape: Shape) -> Array:
@@ -310,8 +311,8 @@ def _compare_parts(layer: str, name: str, expected: Any, actual: Any) -> list[Of
                 found.append(Offence(layer, name, f"{one.name} shape", (), str(now.shape), str(was.shape)))
             elif (wrong := was != now).any():
                 index = tuple(int(i) for i in np.argwhere(wrong)[0])
-                shown = (str(x[index]) for x in (now, was))
-                found.append(Offence(layer, name, one.name, index, *shown, int(np.count_nonzero(wrong))))
+                count = int(np.count_nonzero(wrong))
+                found.append(Offence(layer, name, one.name, index, str(now[index]), str(was[index]), count))
         elif isinstance(was, np.ndarray) or isinstance(now, np.ndarray) or was != now:
             found.append(Offence(layer, name, one.name, (), str(now), str(was)))
     return found

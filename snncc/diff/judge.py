@@ -91,8 +91,9 @@ def judge_float32(theirs: Trace, ours: View, dynamics: Mapping[str, Dynamics], n
     """``theirs`` is of a framework, which shows no membranes of what fires: its cell is explained where the Graph's membrane
     would fire like that within :data:`FLOAT32_SLACK`; the membranes of other layers must lie that close."""
     reach = slack(ours, dynamics, FLOAT32_SLACK)
-    silent = {n: np.zeros(v.shape, np.int32) for n, v in theirs.membranes.items()}
-    spikes = {n: (theirs.spikes | silent)[n] for n in ours.spikes if n in theirs.spikes or n in silent}
+    silent: dict[str, Array] = {n: np.zeros(v.shape, np.int32) for n, v in theirs.membranes.items()}
+    known = {**theirs.spikes, **silent}
+    spikes = {n: known[n] for n in ours.spikes if n in known}
 
     def wrong(name: str, inside: Array) -> tuple[Array, Array, Array, Array]:
         a, b, v = spikes[name], ours.spikes[name], ours.membranes[name]

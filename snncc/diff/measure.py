@@ -96,6 +96,7 @@ class Change:
         misfits: layers whose shapes differ, in words; alone: layers that only one of the two has.
         first_value: the earliest differing membrane of a layer that never fires, where no spike differs: (layer, step, sample,
             neuron, before, after).
+        answers: samples in which no spike differs, and yet the answer.
     """
 
     tau: float = TAU
@@ -105,6 +106,7 @@ class Change:
     misfits: dict[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
     first_value: tuple[str, int, int, tuple[int, ...], float, float] | None = None
+    answers: int = 0
     samples: int = 0
 
     def add(self, start: int, a: Trace, b: Trace) -> None:
@@ -122,6 +124,8 @@ class Change:
         for name in (n for n in a.membranes if n in b.membranes and a.membranes[n].shape == b.membranes[n].shape):
             self.layers.setdefault(name, _Layer()).add_values(a.membranes[name], b.membranes[name])
             self._note_value(name, start, a.membranes[name], b.membranes[name])
+        other = (a.predictions != b.predictions).reshape(a.samples, -1).any(axis=1)
+        self.answers += sum(start + int(n) not in self.roots for n in np.flatnonzero(other))
 
     def _note(self, name: str, order: Sequence[str], start: int, x: Array, y: Array) -> None:
         found = first_difference(name, "spikes", x, y)

@@ -14,6 +14,8 @@ from snncc.diff.audit import Audit, Offence, compare_programs
 from snncc.diff.measure import Change
 from snncc.diff.stages import Stage
 from snncc.diff.views import View, view_graph, view_program
+from snncc.ir.graph import readout_neuron
+from snncc.ir.nodes import Output
 
 Array = np.ndarray
 Pick = Callable[[Sequence[int]], Array]
@@ -21,6 +23,8 @@ Pick = Callable[[Sequence[int]], Array]
 
 JUDGED = 32
 """Differing samples whose membranes are compared, at most; their earliest cells come first."""
+COUNTED = ("spike_count", "weighted_count")
+"""Readouts that see nothing but spikes."""
 SHOWN = 3
 """Constants beyond rounding that are named in a sentence."""
 
@@ -69,6 +73,8 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
         return Verdict(FAULT if b.may != s.ANYTHING else OTHER, f"{name} has another shape: {sizes}")
     if b.may == s.ANYTHING:
         return Verdict(OTHER if c.roots or c.first_value else SAME, "two networks of which nothing is known")
+    if c.answers and counts_spikes(a) and counts_spikes(b):
+        return Verdict(FAULT, f"{c.answers:,} samples have the same spikes and another answer: readout or tie rule")
     if b.may == s.CONSTANTS and pair.audit is not None:
         return _by_constants(pair, pair.audit)
     if b.may == s.NOTHING and not b.few and a.program is not None and b.program is not None:
@@ -91,6 +97,17 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
         return Verdict(SAME, "membranes within the bound", None, found.samples, 0)
     cause = TIES if b.may in (s.LAST_BITS, s.FLOAT32) else ROUNDING
     return Verdict(cause, looked, None, found.samples, found.explained)
+
+
+def counts_spikes(stage: Stage) -> bool:
+    """Whether the answer is a count of spikes, so that the same spikes must give it again."""
+    if stage.program is not None:
+        return stage.program.readout.kind in COUNTED
+    if stage.graph is None:
+        return False
+    output = stage.graph.nodes[stage.graph.output]
+    counted = isinstance(output, Output) and output.readout in COUNTED
+    return counted and readout_neuron(stage.graph) is not None
 
 
 def _said(fault: j.Fault, stage: Stage) -> str:

@@ -236,6 +236,17 @@ def test_a_comparison_changed_in_a_pass_is_no_tie() -> None:
     assert "comparison" in step.why
 
 
+def test_an_answer_that_no_spike_explains() -> None:
+    """The tie rule changes in a pass: every spike is as it was, and ties are common in eight steps."""
+    graph = graph_of(random_net())
+    spoil = node("output", lambda output: replace(output, ties="highest_index"))
+    counts = simulate(random_net(), X)["lif3"].sum(axis=0)
+    assert (counts.argmax(axis=1) != 3 - counts[:, ::-1].argmax(axis=1)).any()
+    found = walked(compile_stages(graph, faulty_target("merge-synapses", spoil), CompileOptions()))
+    step = found.first_fault
+    assert step is not None and step.after == "merge-synapses" and "tie rule" in step.why and step.first is None
+
+
 def coarse(decay: Any) -> Array:
     """A leak cut off to 8 bits where it should be rounded to 12."""
     return np.asarray(np.floor(np.asarray(decay) * 256) / 256)
