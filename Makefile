@@ -29,8 +29,9 @@ demo: setup
 	$(BIN)/snncc verify build/mnist-lif.loihi-sim --data mnist:demo --max-accuracy-drop 0.5
 	$(BIN)/snncc profile build/mnist-lif.loihi-sim --energy --data mnist:demo --html build/mnist-lif.html
 
+# As many tests at once as there are processors; TESTS="tests/cli -k verify" runs some of them.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 # The training frameworks whose live networks snncc reads; the tests compare with them.
 frameworks: $(STAMP)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,12 +34,15 @@ def compiled(tmp_path_factory) -> Path:  # type: ignore[no-untyped-def]
 
 
 def test_help_is_quick() -> None:
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "snncc.cli.main", "--help"], check=True, capture_output=True, timeout=30)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.3
+    """It imports nothing that takes long."""
+    heavy = ("numpy", "numba", "torch", "onnx", "scipy", "networkx", "rich", "matplotlib", "jinja2")
+    code = (
+        "import sys; from snncc.cli.main import main; sys.argv[1:] = ['--help']\n"
+        f"try: main()\nfinally: print([m for m in {heavy} if m in sys.modules])"
+    )
+    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=30)
+    assert "Usage: snncc" in made.stdout
+    assert made.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
