@@ -164,7 +164,9 @@ def measure(
             apply = apply_fast if fast_is_there(samples) else apply_node
             floats = run_graph(graph, chunk, np.float32, apply=apply)
             predicted.append(floats.predictions)
-            fired += sum(np.count_nonzero(floats.spikes[p.name]) for p in program.populations if _fires_in(graph, p))
+            fired += sum(
+                int(np.count_nonzero(floats.spikes[p.name])) for p in program.populations if _fires_in(graph, p)
+            )
         light.append(replace(run, spikes={}, membranes={}))
         if options.part is not None:
             options.part(light[-1])
@@ -211,12 +213,20 @@ def profile(
         by_layer, cores = _by_layer(measured, placement, counted)
         run = _counted_on(measured, by_layer, counted, period_seconds)
     layers = tuple(
-        _layer(program, p.name, p.size, cores and cores[p.name], by_layer[p.name], measured.samples, costs)
+        _layer(
+            program, p.name, p.size, None if cores is None else cores[p.name], by_layer[p.name], measured.samples, costs
+        )
         for p in program.populations
     )
     neurons = sum(p.size for p in program.populations)
     everything = _layer(
-        program, "total", neurons, cores and sum(cores.values()), _sum(by_layer), measured.samples, costs
+        program,
+        "total",
+        neurons,
+        None if cores is None else sum(cores.values()),
+        _sum(by_layer),
+        measured.samples,
+        costs,
     )
     why = ""
     if chip is None:
@@ -268,7 +278,7 @@ def _counted(measured: Measured, by_layer: Counts, more: dict[str, Number], peri
 
 def _counted_on(measured: Measured, by_layer: Counts, counted: PlacedCounts, period: float | None) -> Counted:
     totals = counted.totals()
-    mesh = {event: totals[event] for event in CORE_EVENTS if event not in PER_CORE_EVENTS}
+    mesh: dict[str, Number] = {event: totals[event] for event in CORE_EVENTS if event not in PER_CORE_EVENTS}
     return replace(
         _counted(measured, by_layer, mesh, period),
         cores=counted.cores,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def trace(graph: Graph, program: Program, engine: Target, inputs: Inputs, sample
     spikes = {p.name: run.spikes[p.name].reshape(program.time_steps, p.size) for p in program.populations}
     layer, index = chosen or _telling(graph, program, spikes)
     population = program.population(layer)
-    place = (slice(None), 0, *index)
+    place: tuple[Any, ...] = (slice(None), 0, *index)
     unit = _at(population.threshold, population.shape, index) if population.fires else _raw(population, index)
     integer = _curve(run.membranes[layer][place], run.spikes[layer][place], unit)
     node = graph.nodes.get(layer)

@@ -44,18 +44,18 @@ class Row:
 
     target: str
     arithmetic: str
-    accuracy: float | None
-    spikes: float | None
-    synaptic_operations: float | None
-    chip: str | None
-    cores: int | None
-    energy_s1: Estimate | None
-    energy_s3: Estimate | None
-    latency: Estimate | None
-    grade: str | None
-    costs_sha256: str | None
-    leaves_out: tuple[str, ...]
-    why: str
+    accuracy: float | None = None
+    spikes: float | None = None
+    synaptic_operations: float | None = None
+    chip: str | None = None
+    cores: int | None = None
+    energy_s1: Estimate | None = None
+    energy_s3: Estimate | None = None
+    latency: Estimate | None = None
+    grade: str | None = None
+    costs_sha256: str | None = None
+    leaves_out: tuple[str, ...] = ()
+    why: str = ""
 
 
 @click.command("compare")
@@ -97,8 +97,9 @@ def command(
     from snncc.target import RunOptions
 
     compiled = shared.read_compiled(model)
-    every = [asked(name, compiled and str(compiled.manifest.get("target"))) for name in split(names)]
-    engine, rows = get_target("fixed-sim"), {}
+    compiled_for = None if compiled is None else str(compiled.manifest.get("target"))
+    every = [asked(name, compiled_for) for name in split(names)]
+    engine, rows = get_target("fixed-sim"), dict[str, Row]()
     for arithmetic in dict.fromkeys(a.arithmetic for a in every):
         mine = [a for a in every if a.arithmetic == arithmetic]
         try:
@@ -154,7 +155,7 @@ def asked(name: str, compiled_for: str | None) -> Asked:
 
 def refused(a: Asked, why: str) -> Row:
     """A target whose arithmetic cannot take the network."""
-    return Row(a.name, a.arithmetic, *[None] * 9, (), " ".join(why.split()))
+    return Row(a.name, a.arithmetic, why=" ".join(why.split()))
 
 
 def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
@@ -165,7 +166,7 @@ def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
     p = profile(measured, a.costs or load_costs(DEFAULT_COSTS), a.chip)
     spikes, operations = p.total.per_inference["spikes"], p.total.synaptic_operations
     if a.costs is None:
-        return Row(a.name, a.arithmetic, accuracy, spikes, operations, *[None] * 7, (), NO_COSTS)
+        return Row(a.name, a.arithmetic, accuracy, spikes, operations, why=NO_COSTS)
     energies = {} if p.findings else {s.key: s.energy for s in p.account.scopes}
     widest = [s for s in p.account.scopes if s.key <= "S3" and energies.get(s.key) is not None]
     return Row(
@@ -174,7 +175,7 @@ def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
         accuracy,
         spikes,
         operations,
-        a.chip and a.chip.name,
+        None if a.chip is None else a.chip.name,
         p.total.cores,
         energies.get("S1"),
         energies.get("S3"),
