@@ -1,4 +1,4 @@
-"""Random small changes of training images: mirror images, shifts, turns, zooms, bends and a blanked square."""
+"""Random small changes of training images: mirror images, shifts, turns, zooms and a blanked square."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from torch.nn import functional
 from snncc.errors import InputError
 from snncc.models.recipes import Training
 
-BENDS = 5
-"""Knots of an elastic field along an axis."""
-
 
 def move(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     """Each sample of ``images`` (N, C, H, W), or frames (N, T, C, H, W), float, changed on its own, all its frames alike; what
     comes in at the border is 0."""
-    warped = how.rotation_degrees or how.zoom or how.elastic_pixels
+    warped = how.rotation_degrees or how.zoom
     if not (warped or how.flip or how.shift_pixels or how.cutout_pixels):
         return images
     if images.dim() == 5:
@@ -46,7 +43,7 @@ def _shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
-    """Turn, zoom, shift and bend at once, with bilinear interpolation."""
+    """Turn, zoom and shift at once, with bilinear interpolation."""
     count, _, height, width = images.shape
 
     def uniform(most: float) -> Tensor:
@@ -57,11 +54,6 @@ def _warp(images: Tensor, how: Training, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     affine = torch.stack([torch.stack([cos, -sin, dx], 1), torch.stack([sin, cos, dy], 1)], 1)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
-    # Bends after Simard, Steinkraus and Platt 2003; their field is smoothed noise, this one cubic between knots.
-    if how.elastic_pixels:
-        knots = torch.randn(count, 2, BENDS, BENDS, generator=generator) * (2 * how.elastic_pixels)
-        field = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
-        grid = grid + field.permute(0, 2, 3, 1) / torch.tensor([width, height])
     return functional.grid_sample(images, grid, align_corners=False)
 
 

@@ -34,7 +34,7 @@ NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "epochs": _whole(1), "batch_size": _whole(1), "learning_rate": _POSITIVE, "momentum": _SHARE,
     "weight_decay": _NOT_NEGATIVE, "warm_up": (lambda x: 0 < x < 1, "a number between 0 and 1"),
     "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "even_epochs": _whole(0),
-    "shift_pixels": _whole(0), "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE, "elastic_pixels": _NOT_NEGATIVE,
+    "shift_pixels": _whole(0), "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE,
     "cutout_pixels": _whole(0),
 }  # fmt: skip
 """What each number of a :class:`Training` must be, and how to say it."""
@@ -65,7 +65,6 @@ class Training:
         shift_pixels: images move by up to this many pixels each way.
         rotation_degrees: images turn by up to this angle each way.
         zoom: images grow or shrink by up to this share.
-        elastic_pixels: images are bent: standard deviation of the shift at each of 5 × 5 knots, between which it is smooth.
         cutout_pixels: a square of this size is blanked.
     """
 
@@ -92,7 +91,6 @@ class Training:
     shift_pixels: int = 0
     rotation_degrees: float = 0.0
     zoom: float = 0.0
-    elastic_pixels: float = 0.0
     cutout_pixels: int = 0
 
     def __post_init__(self) -> None:
