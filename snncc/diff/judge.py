@@ -109,8 +109,10 @@ def judge_float32(theirs: Trace, ours: View, dynamics: Mapping[str, Dynamics], n
 
 def _collect(before: View, after: View, wrong: Wrong, numbers: Array) -> Judgement:
     layers = [n for n in before.spikes if n in after.spikes and before.spikes[n].shape == after.spikes[n].shape]
-    steps, position = _roots(before, after, layers)
     samples = len(numbers)
+    if not layers:
+        return Judgement(samples, 0, 0, None)
+    steps, position = _roots(before, after, layers)
     faulty = np.zeros(samples, bool)
     first: tuple[int, int, Fault] | None = None
     for k, name in enumerate(layers):
@@ -131,13 +133,13 @@ def _collect(before: View, after: View, wrong: Wrong, numbers: Array) -> Judgeme
 
 
 def _steps(view: View, layers: Sequence[str]) -> int:
-    return len(view.spikes[layers[0]]) if layers else 0
+    return len(view.spikes[layers[0]])
 
 
 def _roots(before: View, after: View, layers: Sequence[str]) -> tuple[Array, Array]:
     """For every sample the first step in which a spike differs (T where none does), and the first layer there."""
     total = _steps(before, layers)
-    samples = before.spikes[layers[0]].shape[1] if layers else 0
+    samples = before.spikes[layers[0]].shape[1]
     steps, position = np.full(samples, total), np.full(samples, len(layers))
     for k, name in enumerate(layers):
         different = before.spikes[name] != after.spikes[name]
