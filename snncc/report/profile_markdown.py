@@ -79,22 +79,26 @@ def _knowing(facts: Facts) -> list[str]:
     if "not_placed" in placed:
         lines.append(f"- Not placed: {plain(placed['not_placed'])}.")
         for f in placed.get("findings", []):
-            lines.append(
-                f"  - {plain(f['layer'])}: {plain(f['what'])}: {f['actual']}, limit {f['limit']}; {f['remedy']}"
-            )
+            layer, what, actual, limit, remedy = (plain(f[k]) for k in ("layer", "what", "actual", "limit", "remedy"))
+            lines.append(f"  - {layer}: {what}: {actual}, limit {limit}; {remedy}")
     for why, names in grouped({t["name"]: t["not_modelled"] for t in a["terms"] if "not_modelled" in t}).items():
         lines.append(f"- Not modelled: {names}: {plain(why)}.")
     lines.append(
-        f"- Costs `{plain(a['costs']['name'])}`, sha256 `{a['costs']['sha256'][:16]}`: {plain(a['costs']['title'])}."
+        f"- Costs `{code(a['costs']['name'])}`, sha256 `{a['costs']['sha256'][:16]}`: {plain(a['costs']['title'])}."
     )
     if placed.get("sha256"):
-        lines.append(f"- Chip `{plain(placed['chip'])}`, sha256 `{placed['sha256'][:16]}`.")
+        lines.append(f"- Chip `{code(placed['chip'])}`, sha256 `{placed['sha256'][:16]}`.")
     return lines
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
     rule = ["---" if i < left else "---:" for i in range(len(head))]
     return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
+
+
+def code(text: str) -> str:
+    """``text`` for a code span, where nothing but its own sign means anything."""
+    return "".join(sign for sign in text if sign.isprintable() and sign != "`")
 
 
 def plain(text: str) -> str:
