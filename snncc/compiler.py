@@ -94,7 +94,8 @@ def write_compilation(
     folder: Path,
     recorded: Recorded | None = None,
 ) -> Path:
-    """Write the artefact folder, with samples to replay if any are ``recorded``. Raises :class:`RefusedError` where the target has errors to report."""
+    """Write the artefact folder, with samples to replay if any are ``recorded``. Raises :class:`RefusedError` where the target has
+    errors to report."""
     if made.errors:
         raise RefusedError(target.name, made.errors)
     manifest = {

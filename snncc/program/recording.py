@@ -99,7 +99,7 @@ def read_recording(folder: Path, program: Program) -> Recorded:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise ArtifactError(f"{path}: is no recording of snncc; {_ANEW}")
     version = facts.get("version")
-    if version not in _READERS:
+    if not isinstance(version, int) or version not in _READERS:
         known = ", ".join(map(str, _READERS))
         newer = isinstance(version, int) and version > VERSION
         remedy = "install a newer snncc" if newer else _ANEW
