@@ -209,7 +209,7 @@ def _graph(path: Path, request: Request, module: Any, kind: str) -> Live:
     example = _example(path, request, "0/1" if encoding in (None, "spikes") else "analog")
     convert = _converter(path)
     try:
-        live: Live = convert(module.eval(), example, given, (encoding, None, None, None))
+        live: Live = convert(module.eval(), example, time_steps=given, encoding=encoding)
     except SnnccError as error:
         raise type(error)(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's forward

@@ -54,8 +54,10 @@ def from_torch(
     Raises :class:`UnsupportedError` naming the module or function that has no form, :class:`InputError` where options do
     not fit, and :class:`GraphError` where the Graph and the module differ.
     """
-    given = (encoding, scale, low, high)
-    return live_module(module, example, time_steps, given, readout, name, check).graph
+    return live_module(
+        module, example, time_steps=time_steps, encoding=encoding, scale=scale, low=low, high=high, readout=readout,
+        name=name, check=check,
+    ).graph  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +72,17 @@ class Live:
 def live_module(
     module: Any,
     example: Any,
+    *,
     time_steps: int | None = None,
-    given: tuple[Any, Any, Any, Any] = (None, None, None, None),
+    encoding: str | None = None,
+    scale: float | None = None,
+    low: int | None = None,
+    high: int | None = None,
     readout: str | None = None,
     name: str | None = None,
     check: bool = True,
 ) -> Live:
-    """As :func:`from_torch`; ``given`` are its encoding, scale, low and high."""
+    """As :func:`from_torch`."""
     import torch
 
     from snncc.frontends.torch_build import build
@@ -97,7 +103,7 @@ def live_module(
     reset_states(own)
     shape, steps = _sizes(tuple(example.shape), network, time_steps)
     calling = _calling(network, steps)
-    entry, assumed = _input(example.numpy(), shape, calling, given)
+    entry, assumed = _input(example.numpy(), shape, calling, (encoding, scale, low, high))
     graph = _assemble(network, entry, steps, name or type(module).__name__, readout)
     origin = {**_origin(own, network, calling, entry, assumed), "stored": _stored(module), **graph.origin}
     parity = {"parity": check_parity(graph, own, calling, _batch(tuple(example.shape), network))} if check else {}

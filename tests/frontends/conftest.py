@@ -49,16 +49,18 @@ def code_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What a stand-in for from_torch was called with; it takes the module's ``fc`` as the network."""
+    """What a stand-in for live_module was called with; it takes the module's ``fc`` as the network."""
     import numpy as np
 
     from snncc.frontends import torch_files
-    from snncc.ir.graph import Edge, Graph, build_graph
+    from snncc.frontends.torch_module import Live
+    from snncc.frontends.torch_run import Calling
+    from snncc.ir.graph import Edge, build_graph
     from snncc.ir.nodes import Dense, Input, Output
 
     calls: list[Any] = []
 
-    def from_torch(module: Any, example: Any, **options: Any) -> Graph:
+    def live_module(module: Any, example: Any, **options: Any) -> Live:
         calls.append((module, example, options))
         module(example)
         weight = np.array(module.fc.weight.detach().numpy())
@@ -68,7 +70,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             "output": Output("summed_current"),
         }
         edges = (Edge("input", "fc"), Edge("fc", "output"))
-        return build_graph(nodes, edges, options["time_steps"] or 9, "n", {"format": "torch module"})
+        graph = build_graph(nodes, edges, options["time_steps"] or 9, "n", {"format": "torch module"})
+        return Live(graph, module, Calling("step", {}, graph.time_steps))
 
-    monkeypatch.setattr(torch_files, "_converter", lambda path: from_torch)
+    monkeypatch.setattr(torch_files, "_converter", lambda path: live_module)
     return calls
