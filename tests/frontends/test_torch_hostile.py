@@ -71,18 +71,21 @@ def good(kind: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def converter() -> Any:
-    from snncc.ir.graph import Edge, Graph, build_graph
+    from snncc.frontends.torch_module import Live
+    from snncc.frontends.torch_run import Calling
+    from snncc.ir.graph import Edge, build_graph
     from snncc.ir.nodes import Dense, Input, Output
 
-    def from_torch(module: Any, example: Any, **options: Any) -> Graph:
+    def live_module(module: Any, example: Any, **options: Any) -> Live:
         nodes = {
             "input": Input((4,), "spikes", 1.0, 0, 1),
             "fc": Dense(np.array(module.fc.weight.detach().numpy())),
             "output": Output("summed_current"),
         }
-        return build_graph(nodes, (Edge("input", "fc"), Edge("fc", "output")), 2)
+        graph = build_graph(nodes, (Edge("input", "fc"), Edge("fc", "output")), 2)
+        return Live(graph, module, Calling("step", {}, 2))
 
-    return from_torch
+    return live_module
 
 
 @pytest.mark.parametrize("kind", ["pth", "pt2", "zoo"])
