@@ -87,7 +87,8 @@ def command(
         else:
             show_findings(findings)
         raise click.exceptions.Exit(1)
-    spikes, samples = None, []
+    spikes: dict[str, np.ndarray] | None = None
+    samples: list[Activity] = []
     if data_name is not None:
         spikes, samples = measured(program, folder, graph, data_name, limit, as_json, sanafe_folder is not None)
     made = place(cut, spikes)

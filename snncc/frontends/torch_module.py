@@ -166,7 +166,7 @@ def _stored(module: Any) -> dict[str, int]:
     """What the module itself holds: numbers to learn, and bytes of those and of its buffers."""
     from torch import nn
 
-    seen, parameters, buffers = set[int](), [], []
+    seen, parameters, buffers = set[int](), list[Any](), list[Any]()
     for part in dict(nn.Module.named_modules(module)).values():
         for found, kind in ((parameters, part._parameters), (buffers, part._buffers)):
             found += [x for x in kind.values() if x is not None and id(x) not in seen]
