@@ -18,8 +18,8 @@ records (`models/checkpoints/*.json`, by `make zoo-record`, which compiles and v
 column *test samples* says on how much of it); no figure is typed in by hand. Every network is the last epoch of one
 training; nothing was chosen by test accuracy.
 
-- *float*: the trained network. *8-bit*: the integer program on `fixed-sim`, weights of 8 bits. *drop*: their difference in
-  points, with its 95 % interval.
+- *float*: the trained network. *compiled*: the integer program on `fixed-sim` with weights of so many *bits*. *drop*: their
+  difference in points, with its 95 % interval.
 - *spikes*, *synaptic operations*: of one inference, on average. *energy S1*: core dynamic energy at {costs} costs, typical
   [low … high], on no chip: a spike is one message to each layer; see [energy.md](energy.md) for what that leaves out.
 - *published*: accuracy in the paper, of the paper's network.
@@ -46,8 +46,9 @@ def results() -> str:
     costs = sorted({row["costs"] for row in rows if row["costs"]})
     page = HEAD.format(costs=", ".join(costs) or "the default") + "\n"
     columns = {
-        "recipe": "recipe", "data": "data", "samples": "test samples", "T": "T", "float": "float", "8-bit": "8-bit", "drop": "drop",
-        "held out": "held out (8-bit)", "spikes": "spikes", "operations": "synaptic operations", "energy": "energy S1",
+        "recipe": "recipe", "data": "data", "samples": "test samples", "T": "T", "float": "float",
+        "bits": "bits", "compiled": "compiled", "drop": "drop",
+        "held out": "held out (compiled)", "spikes": "spikes", "operations": "synaptic operations", "energy": "energy S1",
         "published": "published", "training": "training",
     }  # fmt: skip
     page += "| " + " | ".join(columns.values()) + " |\n|" + "---|" * len(columns) + "\n"
@@ -136,7 +137,7 @@ def _measured(name: str, recipe: Any) -> dict[str, str]:
     record = _record(name, recipe)
     if record is None:
         return dict.fromkeys(
-            ("samples", "8-bit", "drop", "held out", "spikes", "operations", "energy"), "not measured"
+            ("samples", "bits", "compiled", "drop", "held out", "spikes", "operations", "energy"), "not measured"
         ) | {"costs": ""}
     low, high = record["drop_interval_95"]
     drop = record["float_accuracy"] - record["integer_accuracy"]
@@ -146,7 +147,8 @@ def _measured(name: str, recipe: Any) -> dict[str, str]:
         "samples": f"{record['samples']:,}",
         "T": str(record["time_steps"]),
         "float": f"{100 * record['float_accuracy']:.2f} %",
-        "8-bit": f"{100 * record['integer_accuracy']:.2f} %",
+        "bits": str(record.get("bits", 8)),
+        "compiled": f"{100 * record['integer_accuracy']:.2f} %",
         "drop": f"{100 * drop:.2f} [{100 * low:.2f} … {100 * high:.2f}]",
         "held out": ", ".join(f"{100 * part['integer_accuracy']:.2f} %" for part in others) or "–",
         "spikes": f"{record['spikes_per_inference']:,.0f}",
