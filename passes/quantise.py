@@ -9,7 +9,7 @@ numbers. Weights and membrane share one scale s (one real unit of the membrane i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,12 +20,14 @@ from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
+from snncc.layer_bits import bits_by_neuron
 from snncc.passes.own_units import check_whole, own_units, taken_over
 from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
 from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
 Array = np.ndarray
-UNITS = "units"
+UNITS, BITS = "units", "bits"
+"""Facts: what one unit of each neuron's weights is worth, and how many bits they have."""
 MAX_SHIFT = 24
 
 
@@ -45,6 +47,8 @@ class Quantise:
     5. Among scales near the largest weight's, the one with the least squared error of the current is taken, weighted with
        the measured power of each input where the calibration ran.
 
+    6. ``layer_bits`` gives some neurons' synapses other ``bits``, by name of the neuron or of a synapse into it.
+
     Untouched: the wiring, the order of events, everything that is no number.
     """
 
@@ -54,6 +58,7 @@ class Quantise:
     threshold_step: int = 2
     threshold_limit: int = 2**40
     current_bits: int | None = None
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
     name: ClassVar[str] = "quantise"
     requires: ClassVar[tuple[str, ...]] = ("single-synapses", "no-synapse-bias", "unit-spikes", "neuron-readout")
     ensures: ClassVar[tuple[str, ...]] = ()
@@ -61,8 +66,7 @@ class Quantise:
 
     def run(self, graph: Graph, context: Context) -> PassResult:
         """Quantise every neuron with its synapses."""
-        if not 2 <= self.bits <= 16:
-            raise UnsupportedError(f"bits is {self.bits}; weights of 2 to 16 bits are supported")
+        bits = bits_by_neuron(graph, self.bits, self.layer_bits)
         shapes = infer_shapes(graph)
         calibration = context.facts.get("calibration")
         nodes: dict[str, Node] = dict(graph.nodes)
@@ -83,7 +87,9 @@ class Quantise:
             shared = not self.per_channel or self._read_as_number(graph, name)
             shift = 0
             while True:
-                choice = choose_scale(neuron.dynamics, synapses, shapes[name], self._rules(shift, shared), power)
+                choice = choose_scale(
+                    neuron.dynamics, synapses, shapes[name], self._rules(bits[name], shift, shared), power
+                )
                 whole_synapses = {n: quantise_weight(s, choice, shapes[name]) for n, s in synapses.items()}  # type: ignore[arg-type]
                 worst = self._worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
                 excess = 0 if self.current_bits is None else _excess(worst, self.current_bits)
@@ -102,14 +108,15 @@ class Quantise:
                 context.remarks.append(f"{name}: sums can reach {worst:,.0f} units; shifted right by {shift} bits")
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
+        context.facts[BITS] = bits
         if trained := _other_bits(graph, self.bits):
             context.remarks.append(f"was trained with weights of {trained} bits; --bits {trained} keeps those integers")
         made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
-        return PassResult(made, True, self._summary(graph, len(own) == len(units)))
+        return PassResult(made, True, self._summary(graph, bits, len(own) == len(units)))
 
-    def _rules(self, shift: int, shared: bool) -> ScaleChoice.Rules:
+    def _rules(self, bits: int, shift: int, shared: bool) -> ScaleChoice.Rules:
         return ScaleChoice.Rules(
-            largest_weight=2 ** (self.bits - 1) - 1,
+            largest_weight=2 ** (bits - 1) - 1,
             guard_bits=self.guard_bits,
             step=self.threshold_step << shift,
             limit=self.threshold_limit << shift,
@@ -153,7 +160,7 @@ class Quantise:
         static = sum(_is_static(graph.nodes[_source(graph, n)]) for n in synapses)
         return float(np.floor(static * 2**self.guard_bits * (2**shift - 1) / 2 ** (shift + 1)))
 
-    def _summary(self, graph: Graph, taken: bool) -> str:
+    def _summary(self, graph: Graph, bits: Mapping[str, int], taken: bool) -> str:
         if taken:
             return f"weights, thresholds and leaks as the file has them; {self.guard_bits} guard bits"
         leaks = any(
@@ -162,7 +169,9 @@ class Quantise:
         )
         scale = "per channel" if self.per_channel else "per layer"
         leak = "; 12-bit leak" if leaks else ""
-        return f"{self.bits}-bit weights, {scale}{leak}; {self.guard_bits} guard bits; thresholds exact"
+        others = ", ".join(f"{name} {n}" for name, n in bits.items() if n != self.bits)
+        weights = f"{self.bits}-bit weights" + (f" ({others})" if others else "")
+        return f"{weights}, {scale}{leak}; {self.guard_bits} guard bits; thresholds exact"
 
 
 def _other_bits(graph: Graph, bits: int) -> int:

@@ -104,6 +104,7 @@ def write_compilation(
         "target_sha256": hashlib.sha256(dump_json(dict(target.limits)).encode()).hexdigest(),
         "options": {
             "bits": options.bits,
+            "layer_bits": dict(options.layer_bits),
             "guard_bits": options.guard_bits,
             "per_channel": options.per_channel,
             "variant": target.variant,

@@ -39,12 +39,14 @@ class CompileOptions:
         guard_bits: fraction bits of membranes and currents; None takes the target's.
         per_channel: one weight scale an output channel instead of one a layer.
         calibration: integer inputs to measure activity on, as the network takes them, or None.
+        layer_bits: neurons whose weights have other bits, with these; a neuron may be named by a synapse into it.
     """
 
     bits: int = 8
     guard_bits: int | None = None
     per_channel: bool = True
     calibration: np.ndarray | None = field(default=None, repr=False, compare=False)
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
 
 
 PATHS = ("auto", "event", "dense")

@@ -34,4 +34,5 @@ def exact_pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     from snncc.passes.quantise import Quantise
 
     guard_bits = 6 if options.guard_bits is None else options.guard_bits
-    return (*float_passes(options), Quantise(options.bits, guard_bits, options.per_channel))
+    quantise = Quantise(options.bits, guard_bits, options.per_channel, layer_bits=options.layer_bits)
+    return (*float_passes(options), quantise)

@@ -44,7 +44,12 @@ def command(
     target = shared.need_target(target_name or (chip.target if chip else None), quantise["int8"])
     _, graph = shared.read_graph(model, semantics)
     chosen = shared.compile_options(
-        quantise["bits"], quantise["guard_bits"], quantise["per_layer"], quantise["calibration"], graph
+        quantise["bits"],
+        quantise["guard_bits"],
+        quantise["per_layer"],
+        quantise["calibration"],
+        graph,
+        quantise["layer_bits"],
     )
     try:
         made = compile_graph(graph, target, chosen)

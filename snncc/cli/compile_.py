@@ -40,6 +40,7 @@ def command(
     encode_text: str | None,
     bits: int,
     guard_bits: int | None,
+    layer_bits: str | None,
     per_layer: bool,
     calibration: str | None,
     int8: bool,
@@ -61,7 +62,7 @@ def command(
         raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
     path, graph = shared.read_graph(model, semantics)
     graph = shared.with_encoder(graph, encode_text)
-    chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph)
+    chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph, layer_bits)
 
     def after(one: Any, result: Any) -> None:
         if one.name in print_after or "all" in print_after:

@@ -185,7 +185,7 @@ def _compile_options(source: Source, rest: dict[str, Any]) -> Any:
     if source.artifact is not None:
         return shared.compile_options(8, None, False, None, source.graph)  # the folder's own take their place
     return shared.compile_options(
-        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], source.graph
+        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], source.graph, rest["layer_bits"]
     )
 
 

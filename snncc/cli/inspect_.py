@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from snncc.cli import options as shared
+
+if TYPE_CHECKING:
+    from snncc.program.artifact import Artifact
 
 
 @click.command("inspect")
@@ -48,11 +51,22 @@ def command(
         for name, node in graph.nodes.items()
     ]
     if as_json:
+        compiled = {} if artifact is None else {"compiled": _compiled(artifact)}
         terminal.print_json(
             {"name": graph.name, "time_steps": graph.time_steps, "origin": dict(graph.origin), "layers": layers}
+            | compiled
         )
         return
     terminal.fact("network", graph.name, describe_graph(graph))
+    if artifact is not None:
+        made = _compiled(artifact)
+        words = ", ".join(f"{name} {bits}" for name, bits in made["weight_bits"].items())
+        terminal.fact(
+            "compiled",
+            f"for {made['target']}",
+            f"bits a weight: {words}",
+            f"{made['weight_bytes']:,.0f} bytes of weights",
+        )
     rows = [
         [
             layer["layer"],
@@ -69,3 +83,19 @@ def command(
     for key, value in graph.origin.items():
         if key != "warnings" or artifact is not None:  # else they were said when it was read
             terminal.fact(str(key), str(value))
+
+
+def _compiled(artifact: Artifact) -> dict[str, Any]:
+    """What a compiled folder's options were, and what its weights take."""
+    from snncc.weight_memory import memory_bytes, word_bits
+
+    program = artifact.program
+    widest: dict[str, int] = {}
+    for p in program.projections:
+        widest[p.target] = max(widest.get(p.target, 0), word_bits(p))
+    return {
+        "target": artifact.manifest.get("target"),
+        "options": artifact.manifest.get("options"),
+        "weight_bits": widest,
+        "weight_bytes": memory_bytes(program),
+    }

@@ -129,7 +129,7 @@ def semantics_options(function: F) -> F:
     return cast(F, call)
 
 
-QUANTISE = ("int8", "calibration", "per_layer", "guard_bits", "bits")
+QUANTISE = ("int8", "calibration", "per_layer", "guard_bits", "layer_bits", "bits")
 
 
 def quantise_options(function: F) -> F:
@@ -145,6 +145,9 @@ def quantise_options(function: F) -> F:
         ),
         click.option("--per-layer", is_flag=True, help="One weight scale a layer instead of one a channel."),
         click.option("--guard-bits", type=click.IntRange(0, 16), help="Fraction bits of membranes (6)."),
+        click.option(
+            "--layer-bits", metavar="NAME=BITS,…", help="Other bits for the weights into some layers: conv1=4,fc1=3."
+        ),
         click.option("--bits", type=click.IntRange(2, 16), default=8, show_default=True, help="Bits of a weight."),
     ):
         function = option(function)
@@ -182,17 +185,24 @@ def visible(text: str) -> str:
 
 
 def compile_options(
-    bits: int, guard_bits: int | None, per_layer: bool, calibration: str | None, graph: Graph
+    bits: int,
+    guard_bits: int | None,
+    per_layer: bool,
+    calibration: str | None,
+    graph: Graph,
+    layer_bits: str | None = None,
 ) -> CompileOptions:
     """The quantise options, with the calibration data loaded."""
     from snncc.feed import take
+    from snncc.layer_bits import of_neurons, parse_layer_bits
     from snncc.target import CompileOptions
 
+    other = {} if layer_bits is None else of_neurons(graph, parse_layer_bits(layer_bits))
     samples = None
     if calibration is not None:
         inputs, _ = load_data(calibration, CALIBRATION_SAMPLES, graph)
         samples = take(inputs, input_of(graph), 0, CALIBRATION_SAMPLES)
-    return CompileOptions(bits, guard_bits, not per_layer, samples)
+    return CompileOptions(bits, guard_bits, not per_layer, samples, other)
 
 
 CALIBRATION_SAMPLES = 200
@@ -283,7 +293,9 @@ def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any
     target = need_target(target_name, rest["int8"])
     _, graph = read_graph(model, rest["semantics"])
     graph = with_encoder(graph, rest["encode_text"])
-    chosen = compile_options(rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph)
+    chosen = compile_options(
+        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph, rest["layer_bits"]
+    )
     made = compile_graph(graph, target, chosen)
     if made.errors:
         raise RefusedError(target.name, made.errors)

@@ -68,13 +68,19 @@ class Audit:
 class _Audit:
     """Collects what :func:`audit` finds."""
 
-    def __init__(self, before: Graph, after: Graph, units: Mapping[str, Array], bits: int) -> None:
+    def __init__(
+        self, before: Graph, after: Graph, units: Mapping[str, Array], bits: int, layer_bits: Mapping[str, int]
+    ) -> None:
         self.before, self.after, self.units = before, after, units
-        self.largest = 2 ** (bits - 1) - 1
+        self.bits, self.layer_bits = bits, layer_bits
         self.shapes = infer_shapes(before)
         self.offences: list[Offence] = []
         self.clipped: dict[str, int] = {}
         self.nodes: dict[str, Node] = dict(after.nodes)
+
+    def largest(self, layer: str) -> int:
+        """Weight into a neuron."""
+        return int(2 ** (self.layer_bits.get(layer, self.bits) - 1) - 1)
 
     def offend(self, layer: str, node: str, field: str, wrong: Array, found: Array, expected: Array) -> None:
         """Note the first of the ``wrong`` places."""
@@ -98,10 +104,16 @@ class _Audit:
         return fixed if fixed.ndim else np.asarray(float(fixed))
 
 
-def audit(before: Graph, after: Graph, units: Mapping[str, Array], bits: int) -> Audit:
+def audit(
+    before: Graph,
+    after: Graph,
+    units: Mapping[str, Array],
+    bits: int,
+    layer_bits: Mapping[str, int] | None = None,
+) -> Audit:
     """Check the Graph ``after`` quantisation against the one ``before`` it; ``units`` is what one unit of each neuron's weights
-    is worth, ``bits`` the width of a weight."""
-    found = _Audit(before, after, units, bits)
+    is worth, ``bits`` the width of a weight, ``layer_bits`` that of the weights into some neurons."""
+    found = _Audit(before, after, units, bits, layer_bits or {})
     for name in before.of_type(Neuron):
         if not isinstance(after.nodes.get(name), Neuron) or name not in units:
             found.differs(name, name, "kind", type(after.nodes.get(name)).__name__, "a quantised Neuron")
@@ -135,19 +147,19 @@ def _check_synapse(found: _Audit, layer: str, name: str, node: Synapse, shift: i
         made = node
     assert isinstance(made, Dense | Conv1d | Conv2d | Sparse)
     unit = weight_units(node, found.units[layer], found.shapes[layer]) / 2.0**shift
-    ideal = node.weight / unit
+    ideal, largest = node.weight / unit, found.largest(layer)
     value = np.asarray(made.weight, np.float64)
     if value.shape != ideal.shape:
         found.differs(layer, name, "weight shape", value.shape, ideal.shape)
         value = np.full(ideal.shape, np.nan)
-    clipped = (np.abs(value) == found.largest) & (value * ideal > 0) & (np.abs(ideal) > np.abs(value))
+    clipped = (np.abs(value) == largest) & (value * ideal > 0) & (np.abs(ideal) > np.abs(value))
     wrong = ~((np.abs(value - ideal) <= HALF + 1e-9 * np.abs(ideal)) | clipped)
     if wrong.any() and not np.isnan(value).any():
         found.offend(layer, name, "weight", wrong, value, ideal)
     cut = int(np.count_nonzero(clipped & (np.abs(value - ideal) > HALF)))
     if cut:
         found.clipped[layer] = found.clipped.get(layer, 0) + cut
-    fixed = np.where(wrong, np.clip(np.round(ideal), -found.largest, found.largest), value)
+    fixed = np.where(wrong, np.clip(np.round(ideal), -largest, largest), value)
     _check_same(found, layer, name, node, skip=("weight",))
     mended: Any = found.nodes[name]
     found.nodes[name] = replace(mended, weight=fixed)

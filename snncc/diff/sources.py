@@ -86,7 +86,9 @@ def _compiled(
         stages = [s.read_stage(source.graph, samples), *s.integer_stages(artifact.program, engine)]
         stages[1] = replace(stages[1], may=s.ANYTHING)
         return stages, artifact.program, artifact.folder
-    again = CompileOptions(_bits(given), given.get("guard_bits"), bool(given.get("per_channel", True)))
+    per_channel, other = bool(given.get("per_channel", True)), given.get("layer_bits")
+    layer_bits = {str(k): v for k, v in other.items() if isinstance(v, int)} if isinstance(other, dict) else {}
+    again = CompileOptions(_bits(given), given.get("guard_bits"), per_channel, layer_bits=layer_bits)
     stages = s.compile_stages(source.graph, source.target, again, engine, samples, artifact.program)
     return stages, artifact.program, artifact.folder
 

@@ -25,8 +25,8 @@ Engine = Callable[[Program, Array], IntegerRecording]
 
 FRAMEWORK, READ, LOWER, PROGRAM = "framework", "read", "lower", "program"
 AGAIN = "program (compiled again)"
-UNITS = "units"
-"""The fact in which a quantising pass leaves what one unit of each neuron's weights is worth."""
+UNITS, BITS = "units", "bits"
+"""The facts in which a quantising pass leaves what one unit of each neuron's weights is worth, and how many bits they have."""
 
 FLOAT32, LAST_BITS, CONSTANTS, DECLARED, STATES, WIDTH, NOTHING, ANYTHING = (
     "float32", "last bits", "constants", "declared", "states", "width", "nothing", "anything",
@@ -47,7 +47,7 @@ class Stage:
         units: what one unit of each quantised neuron's weights is worth.
         declared: relative rounding of constants that the pass says it does, by field.
         note: what the pass did.
-        bits: of a weight, for :data:`CONSTANTS`.
+        bits: of a weight, for :data:`CONSTANTS`; layer_bits: of the weights into these neurons, where the pass says so.
         few: it is run on the first samples only, against the golden interpreter.
     """
 
@@ -60,6 +60,7 @@ class Stage:
     declared: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     bits: int = 8
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
     few: bool = False
 
 
@@ -122,6 +123,7 @@ def _pass_stage(
         declared=declared,
         note=result.summary,
         bits=options.bits,
+        layer_bits=dict(context.facts.get(BITS, {})),
     )
 
 

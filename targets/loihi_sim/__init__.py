@@ -33,6 +33,7 @@ def pipeline(options: CompileOptions) -> Sequence[Pass]:
         threshold_step=one,
         threshold_limit=THRESHOLD_REGISTER_HIGH * one,
         current_bits=CURRENT_BITS,
+        layer_bits=options.layer_bits,
     )
     return (*float_passes(options), quantise, LegaliseLoihi())
 

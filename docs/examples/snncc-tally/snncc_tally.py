@@ -20,7 +20,9 @@ def pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     from snncc.passes.quantise import Quantise
     from snncc.targets.common import float_passes
 
-    return (*float_passes(options), Quantise(bits=min(options.bits, WEIGHT_BITS)))
+    narrow = {layer: min(bits, WEIGHT_BITS) for layer, bits in options.layer_bits.items()}
+    quantise = Quantise(bits=min(options.bits, WEIGHT_BITS), layer_bits=narrow)
+    return (*float_passes(options), quantise)
 
 
 def check(program: Program) -> list[Finding]:
