@@ -23,11 +23,11 @@ import numpy as np
 
 from snncc.chip.counts import place_counts
 from snncc.chip.draw import fullest
+from snncc.chip.fit import fit
 from snncc.chip.footprint import CORE_LIMITS, ids_of
-from snncc.chip.partition import Partition, partition
+from snncc.chip.partition import Partition
 from snncc.chip.place import place
 from snncc.chip.spec import Chip, chips, load_chip
-from snncc.compiler import compile_graph
 from snncc.errors import SnnccError
 from snncc.frontends import load_model
 from snncc.frontends.description import ACTIVATIONS
@@ -44,8 +44,6 @@ from tests.chip.brute import limits_of, usage
 
 CHIPS = ("loihi1", "loihi2")
 CONVERTED_STEPS = 16
-MOST_SYNAPSES = 12_000_000
-"""Up to which every synapse is looked at one by one."""
 DOCUMENT = Path(__file__).parents[1] / "docs" / "chips.md"
 BEGIN, END = "<!-- python -m benchmarks.chips --write -->", "<!-- end -->"
 Check = Callable[[], "str | None"]
@@ -62,13 +60,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a network on a chip. ``said``: for the table. ``failed``: what a check found; empty where it holds.
-    ``checked``: whether every synapse was looked at."""
+    """What became of a network on a chip. ``said``: for the table. ``failed``: what a check found; empty where it holds."""
 
     neurons: int
     synapses: int
     said: str
-    checked: bool
     failed: tuple[str, ...] = ()
 
 
@@ -136,25 +132,19 @@ def outcome(graph: Graph, chip: Chip) -> Outcome:
     """Place the network, with a threshold a channel, or where that is refused one a layer; check what came out."""
     failed: list[str] = []
     for per_channel in (True, False):
-        try:
-            made = compile_graph(graph, get_target(chip.target), CompileOptions(per_channel=per_channel))
-        except SnnccError as error:
-            return Outcome(0, 0, f"{chip.target} refuses: {short(str(error))}", False)
-        if made.errors:
-            return Outcome(0, 0, f"{chip.target}: {refused(made.errors)}", False)
-        program = made.program
-        cut, findings = partition(program, chip)
+        found = fit(graph, get_target(chip.target), CompileOptions(per_channel=per_channel), chip)
+        if found.made is None:
+            return Outcome(0, 0, refused(found.errors))
+        program, cut = found.made.program, found.partition
         synapses = sum(int(fan_out(program, p).sum()) for p in program.projections if not program.is_static(p))
-        checked = synapses <= MOST_SYNAPSES
         if cut is None:
-            failed += ["refused without a reason"] * (not findings) + (
-                refusal_faults(program, chip, findings) if checked else []
-            )
+            failed += ["refused without a reason"] * (not found.errors)
+            failed += [] if found.made.errors else refusal_faults(program, chip, found.errors)
             continue
-        failed += limit_faults(cut) if checked else []
-        failed += counter_faults(cut)
-        return Outcome(neurons(program), synapses, placed(cut, per_channel), checked, tuple(failed))
-    return Outcome(neurons(program), synapses, refused(findings), checked, tuple(failed))
+        failed += [*limit_faults(cut), *counter_faults(cut)]
+        said = f"{chip.target} {refused(found.errors)}" if found.errors else placed(cut, per_channel)
+        return Outcome(neurons(program), synapses, said, tuple(failed))
+    return Outcome(neurons(program), synapses, refused(found.errors), tuple(failed))
 
 
 def neurons(program: Program) -> int:
@@ -254,10 +244,7 @@ def row(network: Network) -> tuple[str, list[str]]:
     found = [outcome(graph, load_chip(name)) for name in CHIPS]
     size = max(found, key=lambda o: o.synapses)
     mark = "" if network.trained else " ¹"
-    far = "" if all(o.checked or not o.neurons for o in found) else " ²"
-    line = (
-        f"| `{network.name}`{mark}{far} | {size.neurons:,} | {size.synapses:,} | {' | '.join(o.said for o in found)} |"
-    )
+    line = f"| `{network.name}`{mark} | {size.neurons:,} | {size.synapses:,} | {' | '.join(o.said for o in found)} |"
     return line, [f"{network.name} on {chip}: {f}" for chip, o in zip(CHIPS, found, strict=True) for f in o.failed]
 
 
@@ -271,8 +258,7 @@ def table(lines: Iterable[str]) -> str:
             *lines,
             "",
             "Synapses are non-zero weights at valid positions, without the static input's. *Fullest* is the largest share of any "
-            "known limit in any core. ¹ not trained here: the weights that training would start from. ² more than "
-            f"{MOST_SYNAPSES:,} synapses: limits are not counted again synapse by synapse, the counters' sums are.",
+            "known limit in any core. ¹ not trained here: the weights that training would start from.",
             END,
         ]
     )

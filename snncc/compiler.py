@@ -26,7 +26,8 @@ class RefusedError(SnnccError):
 
     def __init__(self, target: str, findings: list[Finding]) -> None:
         self.findings = findings
-        super().__init__(f"{target} cannot take this network: " + "; ".join(str(f) for f in findings))
+        between = "\n   " if len(findings) > 1 else " "
+        super().__init__(f"{target} cannot take this network:" + "".join(f"{between}{f}" for f in findings))
 
 
 @dataclass(frozen=True, eq=False)

@@ -223,7 +223,7 @@ def _projection_findings(wiring: Wiring, projection: Projection) -> list[Finding
     if projection.pool is not None:
         findings.append(
             Finding(
-                projection.name, "max pooling of currents", f"windows of {projection.pool[0]}×{projection.pool[1]}",
+                projection.name, "max pooling", f"windows of {projection.pool[0]}×{projection.pool[1]}",
                 "sums: a core adds what arrives", "pool the average, or stride the convolution",
             )
         )  # fmt: skip

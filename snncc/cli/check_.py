@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from snncc.cli import options as shared
-from snncc.cli.place_ import show_chip
-
-if TYPE_CHECKING:
-    from snncc.target import Finding
+from snncc.cli.place_ import number_of, show_chip
 
 
 @click.command("check")
@@ -32,10 +29,8 @@ def command(
 
     Exits with 1 if there is anything. With --chip, the target is the chip's own where --target names none.
     """
-    from snncc.chip.partition import partition
+    from snncc.chip.fit import fit
     from snncc.chip.spec import load_chip
-    from snncc.compiler import compile_graph
-    from snncc.errors import UnsupportedError
     from snncc.report import terminal
     from snncc.report.findings import show_findings
     from snncc.report.words import describe_proof
@@ -43,21 +38,10 @@ def command(
     chip = load_chip(chip_name) if chip_name else None
     target = shared.need_target(target_name or (chip.target if chip else None), quantise["int8"])
     _, graph = shared.read_graph(model, semantics)
-    chosen = shared.compile_options(
-        quantise["bits"],
-        quantise["guard_bits"],
-        quantise["per_layer"],
-        quantise["calibration"],
-        graph,
-        quantise["layer_bits"],
-    )
-    try:
-        made = compile_graph(graph, target, chosen)
-        findings, proof = list(made.findings), describe_proof(made.program, made.bounds)
-        cut, misfits = partition(made.program, chip) if chip else (None, [])
-        findings += misfits
-    except UnsupportedError as error:
-        findings, proof, cut = [_finding(part) for part in error.parts], "", None
+    chosen = shared.chosen_options(quantise, graph)
+    found = fit(graph, target, chosen, chip)
+    cut, findings = found.partition, found.findings
+    proof = "" if found.made is None else describe_proof(found.made.program, found.made.bounds)
     if as_json:
         said: dict[str, Any] = {"target": target.name, "findings": [vars(f) for f in findings], "proof": proof}
         if chip:
@@ -70,18 +54,8 @@ def command(
         if chip:
             show_chip(chip)
         if chip and cut:
-            terminal.fact(
-                "fits", f"{chip.name}: {len(cut.cores):,} of {cut.chips * chip.cores:,} cores on {cut.chips:,} chips"
-            )
+            used = f"{len(cut.cores):,} of {cut.chips * chip.cores:,} cores on {number_of(cut.chips, 'chip')}"
+            terminal.fact("fits", f"{chip.name}: {used}")
         show_findings(findings)
-    if any(f.severity == "error" for f in findings):
+    if found.errors:
         raise click.exceptions.Exit(1)
-
-
-def _finding(message: str) -> Finding:
-    """A refusal of a pass, ``layer: what; remedy``, as a finding."""
-    from snncc.target import Finding
-
-    layer, _, rest = message.partition(": ")
-    what, _, remedy = rest.partition("; ")
-    return Finding(layer, "no integer form", what, "what the passes take", remedy or "change the layer")

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from snncc.chip.spec import Chip
     from snncc.energy.account import Estimate
     from snncc.energy.costs import CostSet
-    from snncc.profile import Measured, Profile
+    from snncc.ir.graph import Graph
+    from snncc.profile import Measured
+    from snncc.target import Finding, Target
 
 NO_COSTS = "no costs of it: give a cost set to price it"
+MOST_FINDINGS = 8
+"""Of a target, shown here; --json and snncc check have them all."""
 UNPLACED = "no chip of it is described: each layer counts as one core"
 
 
@@ -39,7 +43,8 @@ class Asked:
 class Row:
     """A target's figures an inference, None where there is none; ``why`` says so. Accuracy of 1, joules, seconds.
 
-    ``leaves_out``: terms that the energies are without, since nobody published a cost or counted them.
+    ``leaves_out``: terms that the energies are without, since nobody published a cost or counted them. ``findings``: what the
+    target or its chip cannot take.
     """
 
     target: str
@@ -56,6 +61,7 @@ class Row:
     costs_sha256: str | None = None
     leaves_out: tuple[str, ...] = ()
     why: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 @click.command("compare")
@@ -91,6 +97,7 @@ def command(
     alone, without costs. One that cannot take the network is a row that says why.
     """
     from snncc.compiler import RefusedError
+    from snncc.errors import UnsupportedError
     from snncc.profile import measure
     from snncc.registry import get_target
     from snncc.report import terminal
@@ -99,15 +106,18 @@ def command(
     compiled = shared.read_compiled(model)
     compiled_for = None if compiled is None else str(compiled.manifest.get("target"))
     every = [asked(name, compiled_for) for name in split(names)]
+    graph = shared.read_graph(model, rest["semantics"])[1] if compiled is None else compiled.graph
+    graph = shared.with_encoder(graph, rest["encode_text"])
+    inputs, labels = shared.load_data(data_name, limit, graph)
     engine, rows = get_target("fixed-sim"), dict[str, Row]()
     for arithmetic in dict.fromkeys(a.arithmetic for a in every):
         mine = [a for a in every if a.arithmetic == arithmetic]
+        target = shared.need_target(arithmetic, rest["int8"] and compiled is None)
         try:
-            graph, program, _, _ = shared.compiled_or_compile(model, arithmetic, rest)
-        except RefusedError as error:
-            rows |= {a.name: refused(a, str(error)) for a in mine}
+            program = shared.compile_read(graph, target, rest) if compiled is None else compiled.program
+        except (RefusedError, UnsupportedError):
+            rows |= {a.name: refused(a, graph, target, rest) for a in mine}
             continue
-        inputs, labels = shared.load_data(data_name, limit, graph)
         with shared.announced(engine), terminal.progress(arithmetic, not as_json) as update:
             how = RunOptions(progress=update, path=path, threads=threads or 0)
             measured = measure(program, engine, inputs, how, any(a.chip for a in mine))
@@ -153,9 +163,13 @@ def asked(name: str, compiled_for: str | None) -> Asked:
     return Asked(name, compiled_for or (chip.target if chip else "fixed-sim"), costs, chip)
 
 
-def refused(a: Asked, why: str) -> Row:
-    """A target whose arithmetic cannot take the network."""
-    return Row(a.name, a.arithmetic, why=" ".join(why.split()))
+def refused(a: Asked, graph: Graph, target: Target, rest: dict[str, Any]) -> Row:
+    """A target whose arithmetic cannot take the network; what its chip cannot take either is said too."""
+    from snncc.chip.fit import fit
+
+    reasons = fit(graph, target, shared.chosen_options(rest, graph), a.chip).errors
+    why, chip = f"{target.name} cannot take this network", None if a.chip is None else a.chip.name
+    return Row(a.name, a.arithmetic, chip=chip, why=why, findings=tuple(reasons))
 
 
 def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
@@ -183,17 +197,9 @@ def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
         a.costs.grade,
         a.costs.sha256,
         widest[-1].leaves_out if widest else (),
-        _why(p),
+        "" if p.placement is not None else p.unplaced if p.findings else UNPLACED,
+        p.findings,
     )
-
-
-def _why(p: Profile) -> str:
-    if p.placement is not None:
-        return ""
-    if not p.findings:
-        return UNPLACED
-    more = f"; {len(p.findings) - 1:,} more findings" if len(p.findings) > 1 else ""
-    return f"{p.unplaced}: {p.findings[0]}{more}"
 
 
 def accuracy_of(measured: Measured, labels: Any) -> float | None:
@@ -240,3 +246,9 @@ def show(rows: Sequence[Row]) -> None:
         if said:
             click.secho(f" {shared.visible(r.target):<{width}}  ", bold=True, nl=False)
             click.echo(shared.visible(said))
+        for f in r.findings[:MOST_FINDINGS]:
+            click.echo(f" {'':<{width}}  {shared.visible(str(f))}")
+        if len(r.findings) > MOST_FINDINGS:
+            chip = f" --chip {r.chip}" if r.chip else ""
+            more = f"and {len(r.findings) - MOST_FINDINGS:,} more: --json, or snncc check -t {r.arithmetic}{chip}"
+            click.echo(f" {'':<{width}}  {more}")

@@ -17,10 +17,12 @@ from snncc.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from snncc.chip.spec import Chip
     from snncc.feed import Inputs
     from snncc.ir.graph import Graph
     from snncc.ir.nodes import Input, Output
     from snncc.program.artifact import Artifact
+    from snncc.program.program import Program
     from snncc.target import CompileOptions, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -278,9 +280,11 @@ def need_target(name: str | None, int8: bool) -> Target:
     return target.variants["int8"] if int8 else target
 
 
-def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any]) -> tuple[Any, Any, Any, Path | None]:
-    """(graph, program, target, folder or None) of a compiled folder, or of a model compiled now."""
-    from snncc.compiler import RefusedError, compile_graph
+def compiled_or_compile(
+    model: str, target_name: str | None, rest: dict[str, Any], chip: Chip | None = None
+) -> tuple[Any, Any, Any, Path | None]:
+    """(graph, program, target, folder or None) of a compiled folder, or of a model compiled now. Where the target refuses it,
+    what ``chip`` cannot take is said too."""
     from snncc.registry import get_target
 
     artifact = read_compiled(model)
@@ -293,10 +297,19 @@ def compiled_or_compile(model: str, target_name: str | None, rest: dict[str, Any
     target = need_target(target_name, rest["int8"])
     _, graph = read_graph(model, rest["semantics"])
     graph = with_encoder(graph, rest["encode_text"])
-    chosen = compile_options(
+    return graph, compile_read(graph, target, rest, chip), target, None
+
+
+def compile_read(graph: Graph, target: Target, rest: dict[str, Any], chip: Chip | None = None) -> Program:
+    """A network that was read, compiled as the quantise options in ``rest`` say. Raises as
+    :func:`snncc.chip.fit.compile_for`."""
+    from snncc.chip.fit import compile_for
+
+    return compile_for(graph, target, chosen_options(rest, graph), chip).program
+
+
+def chosen_options(rest: dict[str, Any], graph: Graph) -> CompileOptions:
+    """The quantise options in ``rest``."""
+    return compile_options(
         rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph, rest["layer_bits"]
     )
-    made = compile_graph(graph, target, chosen)
-    if made.errors:
-        raise RefusedError(target.name, made.errors)
-    return graph, made.program, target, None

@@ -79,7 +79,7 @@ def command(
     if svg_file is not None:
         check_writable(svg_file)
     target = target_name or (None if Path(model).is_dir() else chip.target)
-    graph, program, _, folder = shared.compiled_or_compile(model, target, rest)
+    graph, program, _, folder = shared.compiled_or_compile(model, target, rest, chip)
     cut, findings = partition(program, chip)
     if cut is None:
         if as_json:
@@ -212,7 +212,8 @@ def show(placement: Placement, show_map: bool) -> None:
         click.echo(" shares of a core's limits, of the layer's fullest core")
     show_chip(chip)
     used = f"{len(partition.cores):,} of {partition.chips * chip.cores:,} cores"
-    t.fact("placed", f"{chip.name}: {used}, {placement.tiles_used:,} tiles, {placement.chips_used:,} chips")
+    where = f"{number_of(placement.tiles_used, 'tile')}, {number_of(placement.chips_used, 'chip')}"
+    t.fact("placed", f"{chip.name}: {used}, {where}")
     less = 1 - placement.cost / placement.naive_cost if placement.naive_cost else 0.0
     counted = "spikes counted on data" if placement.measured else "one spike of every neuron (--data counts them)"
     t.fact(
@@ -222,6 +223,11 @@ def show(placement: Placement, show_map: bool) -> None:
     if show_map:
         for line in text_map(placement):
             click.echo(f" {line}")
+
+
+def number_of(number: int, what: str) -> str:
+    """``1 chip``, ``2 chips``."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def show_chip(chip: Chip) -> None:

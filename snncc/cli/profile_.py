@@ -65,8 +65,8 @@ def command(
     """Count every spike and operation of MODEL on data, exactly; place it on a chip and price it there.
 
     The counts are those of the integer program, which every target runs alike; fixed-sim counts them. --energy places the
-    network on the chip that the costs are of, or on --chip. The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO:
-    Ctrl-T) prints the results so far; the run goes on.
+    network on the chip that the costs are of, or on --chip; where --target names none, the target is then that chip's. The
+    signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
     from snncc.files import check_writable
@@ -83,7 +83,9 @@ def command(
     energy = energy or page is not None or chip_name is not None
     costs = load_costs(cost_name or DEFAULT_COSTS)
     chip = chip_of(costs, chip_name) if energy else None
-    graph, program, target, _ = shared.compiled_or_compile(model, target_name, rest)
+    if target_name is None and energy and not Path(model).is_dir():
+        target_name = chip.target if chip else "fixed-sim"
+    graph, program, target, _ = shared.compiled_or_compile(model, target_name, rest, chip)
     inputs, labels = shared.load_data(data_name, limit, graph)
     engine = get_target("fixed-sim")
     traced = None
@@ -119,7 +121,7 @@ def _print(p: Profile, target: str, labels: np.ndarray | None, energy: bool, for
     from snncc.report.profile_facts import profile_csv, profile_facts
 
     if form is None:
-        show(p, energy)
+        show(p, energy, target)
         if sources:
             from snncc.cli.energy_ import show_sources
 
@@ -156,7 +158,7 @@ def _write_counts(name: str, run: Counted) -> None:
         path.write_text(json.dumps(counts_document(run), indent=1) + "\n", encoding="utf-8")
 
 
-def show(p: Profile, energy: bool) -> None:
+def show(p: Profile, energy: bool, target: str) -> None:
     """The table; then where the network is, the scopes, latency, and what is left out."""
     from snncc.report import terminal as t
 
@@ -171,7 +173,7 @@ def show(p: Profile, energy: bool) -> None:
         for row, x in zip(rows, (*p.layers, p.total), strict=True):
             row += [t.joules(x.energy.typ), t.bar(x.energy.typ / highest) if x is not p.total else ""]
     t.table(head, rows)
-    click.echo(f" per inference, mean of {p.measured.samples:,} samples")
+    click.echo(f" per inference, mean of {p.measured.samples:,} samples; arithmetic of {target}")
     if energy:
         show_placement(p)
         show_energy(p)

@@ -187,9 +187,69 @@ def test_compare_tells_why_a_target_has_no_figures(
     code, out, _ = snncc("compare", net, "--targets", "loihi1,digital", *data, "--json")
     small, other = json.loads(out)
     assert (
-        code == 0 and small["energy_s1"] is None and "limit 2 axons" in small["why"] and small["accuracy"] is not None
+        code == 0
+        and small["energy_s1"] is None
+        and small["findings"][0]["limit"] == "2 axons"
+        and small["accuracy"] is not None
     )
-    assert other["energy_s1"]["typ"] > 0
+    assert other["energy_s1"]["typ"] > 0 and other["findings"] == []
+    code, out, _ = snncc("compare", net, "--targets", "loihi1,digital", *data)
+    assert code == 0 and all(f"{f['layer']}: {f['what']}: {f['actual']}" in out for f in small["findings"])
     for names, told in (("loihi1,,digital", "a name is missing"), ("loihi9", "neither a cost set")):
         code, out, err = snncc("compare", net, "--targets", names, *data)
         assert code == 2 and told in err and not out
+
+
+def test_energy_needs_no_target(snncc: Any, model: tuple[object, ...]) -> None:
+    """It is the chip's own, and fixed-sim for costs of no chip; counts alone have none to take."""
+    net, _, _, *data = model
+    for costs, target in (("loihi2", "loihi-sim"), ("digital", "fixed-sim")):
+        named = profiled(snncc, (net, "-t", target, *data), "--costs", costs)
+        assert profiled(snncc, (net, *data), "--costs", costs) == named and named["target"] == target
+    code, out, _ = snncc("profile", net, *data, "--energy")
+    assert code == 0 and "arithmetic of loihi-sim" in out
+    code, _, err = snncc("profile", net, *data)
+    assert code == 2 and "say what to compile for" in err
+
+
+def refused_twice(folder: Path) -> Path:
+    """A network whose input is wider than a message of loihi-sim, and a layer of more inputs than Loihi 1 has axons."""
+    from itertools import pairwise
+
+    import numpy as np
+
+    from snncc.frontends.nir_export import export_nir
+    from snncc.ir.dynamics import Dynamics
+    from snncc.ir.graph import build_graph
+    from snncc.ir.nodes import Dense, Input, Neuron, Output
+
+    nodes = {
+        "in": Input((64,), "static", 2.0**-30, 0, 2**30),
+        "first": Dense(np.ones((5000, 64))),
+        "hidden": Neuron(Dynamics(threshold=1.0, reset="subtract")),
+        "second": Dense(np.ones((3, 5000))),
+        "out": Neuron(Dynamics(threshold=1.0, reset="subtract")),
+        "result": Output(),
+    }
+    export_nir(build_graph(nodes, pairwise(nodes), STEPS), folder / "wide.nir")
+    np.savez(folder / "wide.npz", x=np.zeros((2, 64), np.uint8), y=np.zeros(2, int))
+    return folder / "wide.nir"
+
+
+def test_a_target_that_refuses_leaves_no_reason_of_the_chip_out(snncc: Any, tmp_path: Path) -> None:
+    net = refused_twice(tmp_path)
+    data = ("--data", tmp_path / "wide.npz")
+    code, out, _ = snncc("check", net, "--chip", "loihi1", "--json")
+    said = json.loads(out)["findings"]
+    whats = [f["what"] for f in said]
+    assert code == 1 and whats[0] == "graded spike" and len(said) == 2
+    assert any(f["actual"] == "5,000" and f["limit"] == "4,096 axons" for f in said)
+    for verb in (("profile", "--energy", *data), ("place", "--chip", "loihi1")):
+        code, out, err = snncc(verb[0], net, *verb[1:])
+        assert code == 2 and not out and "Traceback" not in err and "loihi-sim cannot take this network" in err
+        assert all(f"{f['layer']}: {f['what']}: {f['actual']}" in err for f in said)
+    code, out, err = snncc("compare", net, "--targets", "loihi1,digital", *data, "--json")
+    refused, priced = json.loads(out)
+    assert code == 0 and refused["findings"] == said and priced["energy_s1"]["typ"] > 0
+    code, out, err = snncc("check", net, "-t", "loihi-sim", "--json")
+    assert code == 1 and [f["what"] for f in json.loads(out)["findings"]] == ["graded spike"]
