@@ -81,10 +81,11 @@ def svg(placement: Placement) -> str:
             for i in range(per_tile):
                 core = held.get(tile * per_tile + i)
                 at = (px + i % across * (CELL + GAP), py + i // across * (CELL + GAP))
-                shapes.append(_square(at, "no core" if core is None else _words(placement, core), EMPTY, 1.0))
-                if core is not None:
+                if core is None:
+                    shapes.append(_square(at, "no core", "", 0.0))
+                else:
                     colour = colours[partition.cores[core].population]
-                    shapes[-1] = _square(at, _words(placement, core), colour, float(share[core]))
+                    shapes.append(_square(at, _words(placement, core), colour, float(share[core])))
             right, bottom = max(right, px + tile_side), max(bottom, py + tile_side)
     legend = [_legend(name, colours, partition, bottom + LINE * (i + 1)) for i, name in enumerate(colours)]
     height, width = bottom + LINE * (len(legend) + 1), max(right + MARGIN, 420)
@@ -113,13 +114,14 @@ def svg(placement: Placement) -> str:
 
 
 def _square(at: tuple[int, int], words: str, colour: str, share: float) -> str:
-    """A core: its colour from the bottom up, as far as it is full, at least a pixel."""
+    """A core: its colour from the bottom up, as far as it is full, at least a pixel; without a colour an empty place."""
     x, y = at
     full = min(CELL, max(1, round(CELL * share)))
+    filled = f'<rect x="{x}" y="{y + CELL - full}" width="{CELL}" height="{full}" fill={quoteattr(colour)}/>'
     return (
         f"<g><title>{escape(words)}</title>"
         f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" class="free" fill={quoteattr(EMPTY)}/>'
-        f'<rect x="{x}" y="{y + CELL - full}" width="{CELL}" height="{full}" fill={quoteattr(colour)}/></g>'
+        f"{filled if colour else ''}</g>"
     )
 
 

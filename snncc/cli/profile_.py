@@ -121,7 +121,9 @@ def _print(p: Profile, target: str, labels: np.ndarray | None, energy: bool, for
     from snncc.report.profile_facts import profile_csv, profile_facts
 
     if form is None:
-        show(p, energy, target)
+        from snncc.report.profile_facts import accuracy_facts
+
+        show(p, energy, target, accuracy_facts(p.measured, labels))
         if sources:
             from snncc.cli.energy_ import show_sources
 
@@ -158,9 +160,10 @@ def _write_counts(name: str, run: Counted) -> None:
         path.write_text(json.dumps(counts_document(run), indent=1) + "\n", encoding="utf-8")
 
 
-def show(p: Profile, energy: bool, target: str) -> None:
+def show(p: Profile, energy: bool, target: str, accuracy: dict[str, Any]) -> None:
     """The table; then where the network is, the scopes, latency, and what is left out."""
     from snncc.report import terminal as t
+    from snncc.report.words import drop_in_points
 
     highest = max((layer.energy.typ for layer in p.layers), default=0.0) or 1.0
     placed = p.placement is not None
@@ -173,7 +176,10 @@ def show(p: Profile, energy: bool, target: str) -> None:
         for row, x in zip(rows, (*p.layers, p.total), strict=True):
             row += [t.joules(x.energy.typ), t.bar(x.energy.typ / highest) if x is not p.total else ""]
     t.table(head, rows)
-    click.echo(f" per inference, mean of {p.measured.samples:,} samples; arithmetic of {target}")
+    right = "" if accuracy["integer"] is None else f"; accuracy {t.percent(accuracy['integer'])}"
+    if accuracy["drop"] is not None:
+        right += f", drop {drop_in_points(accuracy['drop'], accuracy['drop_interval_95'])}"
+    click.echo(f" per inference, mean of {p.measured.samples:,} samples; arithmetic of {target}{right}")
     if energy:
         show_placement(p)
         show_energy(p)

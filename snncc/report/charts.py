@@ -24,6 +24,9 @@ MOST_NEURONS = 40
 """Rows of a layer in a raster; of a larger layer neurons at equal distances are drawn."""
 MOST_STEPS = 400
 MOST_LETTERS = 23
+"""Of a layer's name."""
+MOST_LINE = 58
+"""Letters that fit beside one another."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,17 @@ def raster(key: str, title: str, layers: Sequence[tuple[str, Array]]) -> str:
         steps, size = min(len(spikes), MOST_STEPS), spikes.shape[1]
         shown = np.unique(np.linspace(0, size - 1, min(size, MOST_NEURONS)).astype(int))
         fired = int(np.count_nonzero(spikes))
-        part = f"{name}: {fired:,} spikes of {size:,} neurons"
+        part = f"{_short(name)}: {fired:,} spikes of {size:,} neurons"
         some = [f"{len(shown)} neurons" if len(shown) < size else "", f"{steps} steps" if steps < len(spikes) else ""]
         drawn = " and ".join(filter(None, some))
         said.append(part)
-        shapes.append(_text(0, y + 12, part + (f"; {drawn} drawn" if drawn else ""), name="words"))
+        lines = [f"{part}; {drawn} drawn"] if drawn else [part]
+        if len(lines[0]) > MOST_LINE:
+            lines = [part, f"{drawn} drawn"]
+        for line in lines:
+            shapes.append(_text(0, y + 12, line, name="words"))
+            y += 14
+        y -= 14
         top, high, wide = y + 18, max(2.0, min(5.0, 60 / len(shown))), WIDTH / steps
         shapes.append(f'<rect class="ground" x="0" y="{top:.1f}" width="{WIDTH}" height="{len(shown) * high:.1f}"/>')
         path = "".join(
@@ -161,8 +170,11 @@ def _apart(marks: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
 
 
 def _label(text: str, y: float) -> str:
-    short = text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
-    return _text(0, y + 15, short)
+    return _text(0, y + 15, _short(text))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", name: str = "") -> str:

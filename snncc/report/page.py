@@ -17,6 +17,7 @@ from snncc.profile import Profile
 from snncc.report import charts
 from snncc.report import terminal as words
 from snncc.report.profile_markdown import headline
+from snncc.report.words import drop_in_points
 from snncc.trace import Trace
 
 Facts = dict[str, Any]
@@ -47,6 +48,8 @@ def profile_page(p: Profile, facts: Facts, trace: Trace, data_name: str) -> str:
         constants=constants(p.costs),
         limits=[] if p.chip is None else [*p.chip.mesh.values(), *p.chip.limits.values()],
         meanings={**EVENTS, **PLACED_EVENTS},
+        drop=facts["accuracy"]["drop"] is not None
+        and drop_in_points(facts["accuracy"]["drop"], facts["accuracy"]["drop_interval_95"]),
         trace=trace,
         neuron=f"{trace.layer}[{', '.join(map(str, trace.index))}]",
         curve=_curve_rows(trace),

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from snncc.accuracy import correct, paired, steps_with_label
 from snncc.energy.costs import Interval
 from snncc.energy.record import account_dict
+from snncc.evidence import Errors, interval
 from snncc.profile import Layer, Measured, Profile
-from snncc.verify import correct
 
 Array = np.ndarray
 Facts = dict[str, Any]
@@ -44,8 +45,13 @@ def digest(facts: Facts) -> str:
 
 
 def accuracy_facts(m: Measured, labels: Array | None) -> Facts:
-    """Accuracies, None without labels or without a run of the float network; its spikes and agreement beside them."""
-    made: Facts = {"integer": None, "float": None, "drop": None, "agreement": None, "float_spikes": None}
+    """Accuracies, None without labels or without a run of the float network; its spikes and agreement beside them.
+
+    ``drop``: float minus integer; ``drop_interval_95``: where it lies for samples without end that are like these
+    (:mod:`snncc.evidence`).
+    """
+    keys = ("integer", "float", "drop", "drop_interval_95", "agreement", "float_spikes")
+    made: Facts = dict.fromkeys(keys)
     if labels is not None:
         made["integer"] = float(correct(m.predictions, labels).mean())
     if m.floats is None:
@@ -54,7 +60,8 @@ def accuracy_facts(m: Measured, labels: Array | None) -> Facts:
     made["float_spikes"] = m.floats.spikes
     if labels is not None:
         made["float"] = float(correct(m.floats.predictions, labels).mean())
-        made["drop"] = made["float"] - made["integer"]
+        pairs = paired(m.floats.predictions, m.predictions, labels, steps_with_label(labels))
+        made["drop"], made["drop_interval_95"] = pairs.mean, list(interval(pairs, Errors()))
     return made
 
 
@@ -109,7 +116,9 @@ def profile_csv(facts: Facts) -> str:
     rows += [["run", facts["program"], key, "1", facts[key], *[""] * 6] for key in ("samples", "time_steps")]
     for key in ("integer", "float", "drop", "agreement"):
         if facts["accuracy"].get(key) is not None:
-            rows.append(["accuracy", key, "accuracy", "1", facts["accuracy"][key], *[""] * 6])
+            ends = (facts["accuracy"]["drop_interval_95"] if key == "drop" else None) or ["", ""]
+            note = "95 % interval" if key == "drop" else ""
+            rows.append(["accuracy", key, "accuracy", "1", facts["accuracy"][key], *ends, *[""] * 3, note])
     for layer in (*facts["layers"], facts["total"]):
         part = "total" if layer is facts["total"] else "layer"
         for key, value in layer.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 from snncc.energy.account import grouped
 from snncc.report.terminal import count, joules, percent, seconds
+from snncc.report.words import drop_in_points
 
 Facts = dict[str, Any]
 
@@ -23,6 +24,8 @@ def profile_markdown(facts: Facts) -> str:
     where = f"{facts['samples']:,} samples, {facts['time_steps']:,} steps, arithmetic of {plain(facts['target'])}"
     accuracy = facts["accuracy"]["integer"]
     where += "" if accuracy is None else f", accuracy {percent(accuracy)}"
+    if facts["accuracy"]["drop"] is not None:
+        where += f" (drop {drop_in_points(facts['accuracy']['drop'], facts['accuracy']['drop_interval_95'])})"
     return "\n".join([*lines, "", f"<sub>{where}; report `{facts['sha256'][:16]}`</sub>", ""])
 
 

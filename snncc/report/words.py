@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -19,6 +20,12 @@ def number(value: object) -> str:
     array = np.asarray(value, dtype=float)
     low, high = float(array.min()), float(array.max())
     return f"{low:g}" if low == high else f"{low:.4g} … {high:.4g}"
+
+
+def drop_in_points(drop: float, ends: Sequence[float]) -> str:
+    """A drop of accuracy, of 1, and its interval in percentage points."""
+    low, high = (f"{100 * end:.2f}" for end in ends)
+    return f"{100 * drop:.2f} points, 95 % interval {low} … {high}"
 
 
 LATE = {

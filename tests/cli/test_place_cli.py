@@ -29,6 +29,10 @@ def test_table_map_and_drawing(snncc, tmp_path: Path) -> None:  # type: ignore[n
     titles = [element.text or "" for element in root.iter() if element.tag.endswith("title")]
     assert sum(title.startswith("core ") for title in titles) == said["cores"]
     assert sum(title == "no core" for title in titles) == 128 - said["cores"]
+    drawn = [e for e in root.iter() if e.tag.endswith("g") and not e.tag.endswith("svg")]
+    free = [[r.get("class") for r in group if r.tag.endswith("rect")] for group in drawn]
+    assert free.count(["free"]) == 128 - said["cores"], "a page that styles its free places finds nothing above them"
+    assert free.count(["free", None]) == said["cores"]
 
 
 def own_chip(folder: Path, **limits: int) -> Path:

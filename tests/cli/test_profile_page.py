@@ -16,8 +16,15 @@ import numpy as np
 import pytest
 from small_network import SAMPLES, STEPS, write_network
 
+from snncc.accuracy import paired, steps_with_label
+from snncc.compiler import compile_graph
 from snncc.energy.costs import load_costs
 from snncc.energy.record import constants
+from snncc.evidence import Errors, interval
+from snncc.frontends import load_model
+from snncc.ir.interpreter import run_graph
+from snncc.program.reference import run_reference
+from snncc.registry import get_target
 from snncc.report import charts
 from snncc.trace import Curve
 
@@ -135,6 +142,11 @@ def test_the_figures_are_those_of_the_json(snncc: Any, files: dict[str, Any]) ->
     assert shown["latency"][0] == energy["latency_seconds"]["typ"]
     assert shown["accuracy-float"][0] == facts["accuracy"]["float"]
     assert shown["accuracy-integer"][0] == facts["accuracy"]["integer"]
+    pairs = paired(*predictions(files), steps_with_label(None))
+    ends = interval(pairs, Errors())
+    assert facts["accuracy"]["drop_interval_95"] == list(ends) and ends[0] < pairs.mean < ends[1]
+    said = f"{100 * pairs.mean:.2f} points, 95 % interval {100 * ends[0]:.2f} … {100 * ends[1]:.2f}"
+    assert shown["accuracy-drop"] == (pairs.mean, said)
     assert shown["total-spikes"][0] == facts["total"]["spikes"] and shown["cores"][0] == facts["placement"]["cores"]
     for key in ("spikes", "synaptic_operations", "axons_out"):
         values = [float(a["value"]) for a, _ in page.all("data", **{"class": f"layer-{key}"})]
@@ -144,6 +156,16 @@ def test_the_figures_are_those_of_the_json(snncc: Any, files: dict[str, Any]) ->
     assert page.all("code", id="report-sha256")[0][1] == facts["sha256"]
     spikes = next(text for attributes, text in page.all("desc") if attributes["id"] == "spikes-description")
     assert all(f"{layer['layer']}: {layer['spikes']:,.1f}" in spikes for layer in facts["layers"])
+
+
+def predictions(files: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(classes of the float network, of its integers, labels), by the interpreter and the reference."""
+    net, _, _, _, data = files["model"]
+    graph = load_model(net)
+    made = compile_graph(graph, get_target("fixed-sim"))
+    content = np.load(data)
+    spikes = np.moveaxis(content["x"], 0, 1).astype(np.int64)
+    return run_graph(graph, spikes).predictions, run_reference(made.program, spikes).predictions, content["y"]
 
 
 def test_every_constant_has_its_source(snncc: Any, files: dict[str, Any]) -> None:
@@ -205,7 +227,8 @@ def test_a_raster_draws_each_spike_of_the_neurons_it_shows() -> None:
 
 
 def test_a_browser_shows_it_at_any_width(snncc: Any, files: dict[str, Any]) -> None:
-    """Headless, at the widths of a phone and of a desk: no script errors, nothing wider than the window."""
+    """Headless, at the widths of a phone and of a desk: nothing on the console, nothing wider than the window, and the tables that
+    fold there need no scrolling."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip(f"no browser is installed: {', '.join(BROWSERS)}")
@@ -216,16 +239,19 @@ def test_a_browser_shows_it_at_any_width(snncc: Any, files: dict[str, Any]) -> N
     measure = """<script>addEventListener("load", () => { const frames = [...document.querySelectorAll("iframe")];
       document.body.dataset.found = JSON.stringify(frames.map(f => [f.contentWindow.innerWidth,
       f.contentDocument.documentElement.scrollWidth,
-      f.contentDocument.querySelectorAll("svg").length, f.contentDocument.getElementById("headline").textContent])); });</script>"""
+      f.contentDocument.querySelectorAll("svg").length, f.contentDocument.getElementById("headline").textContent,
+      [...f.contentDocument.querySelectorAll("table.fold, table.stack")].map(t => t.getBoundingClientRect().right)])); });</script>"""
     outer = files["folder"] / "frames.html"
     outer.write_text(f"<!doctype html><meta charset=utf-8><body>{frames}{measure}", encoding="utf-8")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom",
+               "--enable-logging=stderr"]  # fmt: skip
     done = subprocess.run(
         [*command, f"--user-data-dir={files['folder'] / 'browser'}", outer.as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     attribute = re.search(r'<body data-found="([^"]*)"', done.stdout)
     assert attribute, done.stderr[-2000:]
-    for width, needed, drawings, headline in json.loads(html.unescape(attribute[1])):
-        assert needed <= width and drawings == 9
+    assert "CONSOLE" not in done.stderr
+    for width, needed, drawings, headline, tables in json.loads(html.unescape(attribute[1])):
+        assert needed <= width and drawings == 9 and len(tables) == 4 and max(tables) <= width
         assert headline == f"{1e9 * facts['energy']['scopes'][3]['energy']['typ']:.3g} nJ"
