@@ -184,9 +184,7 @@ def _open(model: str, rest: dict[str, Any]) -> Source:
 def _compile_options(source: Source, rest: dict[str, Any]) -> Any:
     if source.artifact is not None:
         return shared.compile_options(8, None, False, None, source.graph)  # the folder's own take their place
-    return shared.compile_options(
-        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], source.graph, rest["layer_bits"]
-    )
+    return shared.chosen_options(rest, source.graph)
 
 
 def _engine(running: RunOptions) -> Any:

@@ -240,7 +240,8 @@ def test_a_browser_shows_it_at_any_width(snncc: Any, files: dict[str, Any]) -> N
       document.body.dataset.found = JSON.stringify(frames.map(f => [f.contentWindow.innerWidth,
       f.contentDocument.documentElement.scrollWidth,
       f.contentDocument.querySelectorAll("svg").length, f.contentDocument.getElementById("headline").textContent,
-      [...f.contentDocument.querySelectorAll("table.fold, table.stack")].map(t => t.getBoundingClientRect().right)])); });</script>"""
+      [...f.contentDocument.querySelectorAll("table.fold, table.stack")].map(t => t.getBoundingClientRect().right)]));
+      });</script>"""
     outer = files["folder"] / "frames.html"
     outer.write_text(f"<!doctype html><meta charset=utf-8><body>{frames}{measure}", encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom",
