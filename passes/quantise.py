@@ -26,9 +26,22 @@ from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron
 from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
 Array = np.ndarray
-UNITS, BITS = "units", "bits"
-"""Facts: what one unit of each neuron's weights is worth, and how many bits they have."""
+UNITS, BITS, QUANTISED = "units", "bits", "quantised"
+"""Facts: what one unit of each neuron's weights is worth, how many bits they have, and a :class:`Quantised`."""
 MAX_SHIFT = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """What :class:`Quantise` leaves as a fact for passes that round anew.
+
+    Attributes:
+        graph: the network before. chosen: neuron to the rules of its scale and to its right shift. by: the pass.
+    """
+
+    graph: Graph
+    chosen: Mapping[str, tuple[ScaleChoice.Rules, int]]
+    by: Quantise
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class Quantise:
         nodes: dict[str, Node] = dict(graph.nodes)
         edges = list(graph.edges)
         units: dict[str, Array] = {}
+        chosen: dict[str, tuple[ScaleChoice.Rules, int]] = {}
         own = own_units(graph)
         for name in graph.of_type(Neuron):
             neuron = graph.nodes[name]
@@ -91,13 +105,14 @@ class Quantise:
                     neuron.dynamics, synapses, shapes[name], self._rules(bits[name], shift, shared), power
                 )
                 whole_synapses = {n: quantise_weight(s, choice, shapes[name]) for n, s in synapses.items()}  # type: ignore[arg-type]
-                worst = self._worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
+                worst = self.worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
                 excess = 0 if self.current_bits is None else _excess(worst, self.current_bits)
                 if excess <= shift:
                     break
                 shift = excess
             if shift > MAX_SHIFT:
                 raise UnsupportedError(f"{name}: its input current can reach {worst:.3g} units, beyond any shift")
+            chosen[name] = self._rules(bits[name], shift, shared), shift
             nodes.update(whole_synapses)
             unit = choice.unit * 2.0**shift
             units[name] = np.asarray(unit)
@@ -109,6 +124,7 @@ class Quantise:
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
         context.facts[BITS] = bits
+        context.facts[QUANTISED] = Quantised(graph, chosen, self)
         if trained := _other_bits(graph, self.bits):
             context.remarks.append(f"was trained with weights of {trained} bits; --bits {trained} keeps those integers")
         made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
@@ -131,7 +147,7 @@ class Quantise:
         return readout_neuron(graph) == name and output.readout in ("membrane", "summed_current")
 
     @staticmethod
-    def _worst_current(
+    def worst_current(
         graph: Graph, dynamics: Dynamics, unit: Array, synapses: Mapping[str, Node], shapes: Mapping[str, Shape]
     ) -> float:
         """Largest magnitude of the current state, in units, over all inputs and steps."""

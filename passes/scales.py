@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,18 +57,24 @@ def choose_scale(
 ) -> ScaleChoice:
     """The scale with the least weighted squared error, snapped to the reset or threshold: of the clip ratios, and of those
     in which the smallest weight is 1, 2, 3 or 4, so that weights that are whole already stay exact."""
-    largest = _largest(synapses, shape, rules.shared)
-    smallest = 1 / _largest({n: _reciprocal(s) for n, s in synapses.items()}, shape, rules.shared)  # type: ignore[arg-type]
-    anchor = _anchor(dynamics, shape, rules.shared)
-    wanted = [largest / ratio / rules.largest_weight for ratio in CLIP_RATIOS] + [smallest / n for n in (1, 2, 3, 4)]
-    best_unit = _snapped(wanted[0], anchor, rules)
-    best_error = _error(synapses, best_unit, shape, rules, power)
-    for candidate in wanted[1:]:
-        unit = _snapped(candidate, anchor, rules)
+    first, *others = candidates(dynamics, synapses, shape, rules)
+    best_unit, best_error = first, _error(synapses, first, shape, rules, power)
+    for unit in others:
         error = _error(synapses, unit, shape, rules, power)
         better = error < best_error
         best_unit, best_error = np.where(better, unit, best_unit), np.where(better, error, best_error)
     return ScaleChoice(best_unit, rules.largest_weight)
+
+
+def candidates(
+    dynamics: Dynamics, synapses: Mapping[str, Node], shape: Shape, rules: ScaleChoice.Rules
+) -> Iterator[Array]:
+    """The units that :func:`choose_scale` chooses from, (1,) or (C,), all snapped."""
+    largest = _largest(synapses, shape, rules.shared)
+    smallest = 1 / _largest({n: _reciprocal(s) for n, s in synapses.items()}, shape, rules.shared)  # type: ignore[arg-type]
+    anchor = _anchor(dynamics, shape, rules.shared)
+    wanted = [largest / ratio / rules.largest_weight for ratio in CLIP_RATIOS] + [smallest / n for n in (1, 2, 3, 4)]
+    return (_snapped(unit, anchor, rules) for unit in wanted)
 
 
 def _largest(synapses: Mapping[str, Node], shape: Shape, shared: bool) -> Array:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snncc.errors import SnnccError
+from snncc.errors import SnnccError, UnsupportedError
+from snncc.feed import sample_count
 from snncc.files import sha256_of
 from snncc.ir.graph import Graph
+from snncc.ir.nodes import Input
 from snncc.pipeline import Context, Pass, PassResult, run_pipeline
 from snncc.program.artifact import write_artifact
 from snncc.program.bounds import Bounds, prove_bounds
@@ -74,11 +76,19 @@ def compile_graph(
         if after is not None:
             after(one, result)
 
-    quantised = run_pipeline(graph, target.pipeline(options or CompileOptions()), context, note)
+    quantised = run_pipeline(graph, passes_of(target, options or CompileOptions()), context, note)
     program = lower(quantised, arithmetic_of(graph, target), context.facts.get("units"))
     return Compilation(
         graph, quantised, program, prove_bounds(program), target.check(program), steps, list(context.remarks)
     )
+
+
+def passes_of(target: Target, options: CompileOptions) -> Sequence[Pass]:
+    """The target's pipeline. Raises :class:`UnsupportedError` where it cannot round as the options say."""
+    passes = target.pipeline(options)
+    if options.rounding != "nearest" and not any(one.name == "learn-rounding" for one in passes):
+        raise UnsupportedError(f"rounding {options.rounding}: {target.name} rounds to nearest only; leave it out")
+    return passes
 
 
 def arithmetic_of(graph: Graph, target: Target) -> Arithmetic:
@@ -109,10 +119,18 @@ def write_compilation(
             "guard_bits": options.guard_bits,
             "per_channel": options.per_channel,
             "variant": target.variant,
-            "calibration_samples": 0 if options.calibration is None else len(options.calibration),
+            "calibration_samples": _samples(made.graph, options),
+            "rounding": options.rounding,
         },
     }
     return write_artifact(folder, made.program, made.graph, manifest, compilation_report(made), target.emit, recorded)
+
+
+def _samples(graph: Graph, options: CompileOptions) -> int:
+    """How many samples the calibration had."""
+    entry = graph.nodes[graph.input]
+    assert isinstance(entry, Input)
+    return 0 if options.calibration is None else sample_count(options.calibration, entry)
 
 
 def compilation_report(made: Compilation) -> dict[str, Any]:

@@ -39,6 +39,23 @@ class Context:
     remarks: list[str] = field(default_factory=list)
 
 
+LEARNED = "learned"
+"""The fact in which a pass leaves a :class:`Learned`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """That weights are rounded up or down, not to nearest, and biases corrected.
+
+    Attributes:
+        graph: the network before it was quantised.
+        added: neuron to what was added to its (current's) bias, in guarded units, (C, 1, …).
+    """
+
+    graph: Graph
+    added: Mapping[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
 class PassResult:
     """The graph after a pass, whether it differs, and one line on what was done (empty where nothing was)."""
@@ -53,7 +70,8 @@ class Pass(Protocol):
     """A rewrite (or, with ``analysis = True``, a look). ``requires`` and ``ensures`` name entries of :data:`PROPERTIES`.
 
     A pass that rounds constants of neurons may say so: ``rounds``, a table from "bias", "v_init" or "threshold" to the
-    largest relative change. ``snncc diff`` takes what goes beyond for a fault. A quantising pass leaves the fact "units" instead.
+    largest relative change. ``snncc diff`` takes what goes beyond for a fault. A quantising pass leaves the fact "units" instead,
+    and one that rounds otherwise than to nearest a :class:`Learned`.
     """
 
     name: ClassVar[str]

@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from snncc.testing import Deployed
 
-COMPILING = ("target", "bits", "guard_bits", "per_layer", "layer_bits", "calibrate", "reader")
+COMPILING = ("target", "bits", "guard_bits", "per_layer", "layer_bits", "calibrate", "rounding", "reader")
 """Fields of :class:`snncc.testing.Asked` that make another program."""
 _COMPILED = pytest.StashKey[dict[str, Any]]()
 

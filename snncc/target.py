@@ -40,6 +40,7 @@ class CompileOptions:
         per_channel: one weight scale an output channel instead of one a layer.
         calibration: integer inputs to measure activity on, as the network takes them, or None.
         layer_bits: neurons whose weights have other bits, with these; a neuron may be named by a synapse into it.
+        rounding: "nearest", or "learned" on the calibration data.
     """
 
     bits: int = 8
@@ -47,6 +48,10 @@ class CompileOptions:
     per_channel: bool = True
     calibration: np.ndarray | None = field(default=None, repr=False, compare=False)
     layer_bits: Mapping[str, int] = field(default_factory=dict)
+    rounding: str = "nearest"
+
+
+ROUNDINGS = ("nearest", "learned")
 
 
 PATHS = ("auto", "event", "dense")

@@ -34,8 +34,8 @@ class Asked:
         model: a file, a name of the zoo, or a Graph.
         data: what ``verify`` runs on. limit, samples, seed, as_sample: which of it; exact: samples compared cell by cell (None:
             as many as the target can, or 16).
-        bits, guard_bits, per_layer, layer_bits, calibrate: how it is quantised; ``reader`` holds what the file leaves open:
-            dialect, time_steps ….
+        bits, guard_bits, per_layer, layer_bits, calibrate, rounding: how it is quantised; ``reader`` holds what the file
+            leaves open: dialect, time_steps ….
         max_accuracy_drop: points; min_agreement: percent; max_energy_uj, max_latency_ms, max_cores, energy_scope, costs, chip: as
             :class:`snncc.cost_gates.CostLimits`; alpha, beta: as :class:`snncc.evidence.Errors`.
         allow_undecided: too few samples to decide a gate are no failure.
@@ -54,6 +54,7 @@ class Asked:
     per_layer: bool = False
     layer_bits: Mapping[str, int] = field(default_factory=dict)
     calibrate: str | None = None
+    rounding: str = "nearest"
     reader: Mapping[str, Any] = field(default_factory=dict)
     max_accuracy_drop: float | None = None
     min_agreement: float | None = None
@@ -170,7 +171,7 @@ def _options(what: Asked, graph: Graph) -> CompileOptions:
     from snncc.cli.options import compile_options
     from snncc.layer_bits import of_neurons
 
-    chosen = compile_options(what.bits, what.guard_bits, what.per_layer, what.calibrate, graph)
+    chosen = compile_options(what.bits, what.guard_bits, what.per_layer, what.calibrate, graph, rounding=what.rounding)
     return replace(chosen, layer_bits=of_neurons(graph, what.layer_bits))
 
 

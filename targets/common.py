@@ -31,8 +31,9 @@ def float_passes(options: CompileOptions) -> tuple[Pass, ...]:
 
 def exact_pipeline(options: CompileOptions) -> tuple[Pass, ...]:
     """The common passes, then quantisation in exact arithmetic with guard bits."""
+    from snncc.passes.learn_rounding import learned_passes
     from snncc.passes.quantise import Quantise
 
     guard_bits = 6 if options.guard_bits is None else options.guard_bits
     quantise = Quantise(options.bits, guard_bits, options.per_channel, layer_bits=options.layer_bits)
-    return (*float_passes(options), quantise)
+    return (*float_passes(options), quantise, *learned_passes(options.rounding, options.calibration))

@@ -38,17 +38,13 @@ def command(
     target_name: str | None,
     output: Path | None,
     encode_text: str | None,
-    bits: int,
-    guard_bits: int | None,
-    layer_bits: str | None,
-    per_layer: bool,
-    calibration: str | None,
     int8: bool,
     semantics: dict[str, str],
     print_after: tuple[str, ...],
     record_data: str | None,
     record_samples: int,
     as_json: bool,
+    **quantise: Any,
 ) -> None:
     """Compile MODEL (a file, or the name of a zoo model) for a target into a folder."""
     from snncc.compiler import compilation_report, compile_graph, write_compilation
@@ -62,7 +58,7 @@ def command(
         raise click.BadParameter(f"no pass {', '.join(sorted(unknown))}; see snncc passes", param_hint="--print-after")
     path, graph = shared.read_graph(model, semantics)
     graph = shared.with_encoder(graph, encode_text)
-    chosen = shared.compile_options(bits, guard_bits, per_layer, calibration, graph, layer_bits)
+    chosen = shared.chosen_options(quantise, graph)
 
     def after(one: Any, result: Any) -> None:
         if one.name in print_after or "all" in print_after:
@@ -121,7 +117,7 @@ def _show(made: Compilation, path: Path, folder: Path, parts: Mapping[str, str])
     for name, did in made.steps:
         if name == "calibrate":
             terminal.fact("calibrated", did)
-        if name == "quantise":
+        if name in ("quantise", "learn-rounding"):
             terminal.fact("quantised", did)
     terminal.fact("proven", describe_proof(made.program, made.bounds))
     for form in dict.fromkeys(parts.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -131,7 +131,8 @@ def semantics_options(function: F) -> F:
     return cast(F, call)
 
 
-QUANTISE = ("int8", "calibration", "per_layer", "guard_bits", "layer_bits", "bits")
+CALIBRATION_SAMPLES = 200
+QUANTISE = ("int8", "calibration", "calibration_samples", "rounding", "per_layer", "guard_bits", "layer_bits", "bits")
 
 
 def quantise_options(function: F) -> F:
@@ -143,7 +144,24 @@ def quantise_options(function: F) -> F:
             help="C with 8-bit weights and spikes, several a byte where they fit, and no 64-bit integers; or an error.",
         ),
         click.option(
-            "--calibrate", "calibration", metavar="DATA", help="Measure activity on a data set (first 200 samples)."
+            "--calibrate",
+            "calibration",
+            metavar="DATA",
+            help="Measure activity on a data set; take training data, such as mnist:train.",
+        ),
+        click.option(
+            "--calibration-samples",
+            type=click.IntRange(min=1),
+            default=CALIBRATION_SAMPLES,
+            show_default=True,
+            help="How many of its first.",
+        ),
+        click.option(
+            "--rounding",
+            type=click.Choice(["nearest", "learned"]),
+            default="nearest",
+            show_default=True,
+            help="learned: weights and biases so that currents on --calibrate DATA stay as they were.",
         ),
         click.option("--per-layer", is_flag=True, help="One weight scale a layer instead of one a channel."),
         click.option("--guard-bits", type=click.IntRange(0, 16), help="Fraction bits of membranes (6)."),
@@ -186,6 +204,12 @@ def visible(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
 
 
+def chosen_options(given: Mapping[str, Any], graph: Graph) -> CompileOptions:
+    """:func:`compile_options` of what a command with :func:`quantise_options` was given."""
+    names = ("bits", "guard_bits", "per_layer", "calibration", "layer_bits", "rounding", "calibration_samples")
+    return compile_options(graph=graph, **{name: given[name] for name in names})
+
+
 def compile_options(
     bits: int,
     guard_bits: int | None,
@@ -193,21 +217,22 @@ def compile_options(
     calibration: str | None,
     graph: Graph,
     layer_bits: str | None = None,
+    rounding: str = "nearest",
+    calibration_samples: int = CALIBRATION_SAMPLES,
 ) -> CompileOptions:
-    """The quantise options, with the calibration data loaded."""
+    """The quantise options, with the calibration data loaded. Raises :class:`InputError` where learned rounding has none."""
     from snncc.feed import take
     from snncc.layer_bits import of_neurons, parse_layer_bits
     from snncc.target import CompileOptions
 
     other = {} if layer_bits is None else of_neurons(graph, parse_layer_bits(layer_bits))
     samples = None
+    if rounding == "learned" and calibration is None:
+        raise InputError("--rounding learned: has no data to learn from; name training data: --calibrate mnist:train")
     if calibration is not None:
-        inputs, _ = load_data(calibration, CALIBRATION_SAMPLES, graph)
-        samples = take(inputs, input_of(graph), 0, CALIBRATION_SAMPLES)
-    return CompileOptions(bits, guard_bits, not per_layer, samples, other)
-
-
-CALIBRATION_SAMPLES = 200
+        inputs, _ = load_data(calibration, calibration_samples, graph)
+        samples = take(inputs, input_of(graph), 0, calibration_samples)
+    return CompileOptions(bits, guard_bits, not per_layer, samples, other, rounding)
 
 
 def load_data(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, np.ndarray | None]:
@@ -306,10 +331,3 @@ def compile_read(graph: Graph, target: Target, rest: dict[str, Any], chip: Chip 
     from snncc.chip.fit import compile_for
 
     return compile_for(graph, target, chosen_options(rest, graph), chip).program
-
-
-def chosen_options(rest: dict[str, Any], graph: Graph) -> CompileOptions:
-    """The quantise options in ``rest``."""
-    return compile_options(
-        rest["bits"], rest["guard_bits"], rest["per_layer"], rest["calibration"], graph, rest["layer_bits"]
-    )

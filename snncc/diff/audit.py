@@ -5,6 +5,9 @@ names for each neuron, every weight must lie within half a unit of the trained o
 threshold within one guarded unit (it is folded up or down), every other constant within half of one, a decay within half
 a 4096th; all that is no number, and the wiring, must be as it was. What is not, is a fault, named with its value. The Graph
 with those constants as rounding would have them (:attr:`Audit.repaired`) then shows what rounding alone does to the spikes.
+
+After learned rounding a weight may lie up to one unit from the trained one, and a bias must be the trained one plus what the pass
+says that it added.
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
-from snncc.pipeline import synapses_of
+from snncc.pipeline import Learned, synapses_of
 from snncc.program.program import DECAY_ONE, Program
 
 Array = np.ndarray
-HALF = 0.5 + 1e-6
-"""Half a unit, with room for quotients of rounded floats."""
+HALF, ONE = 0.5 + 1e-6, 1 + 1e-6
+"""Half a unit and one, with room for quotients of rounded floats."""
 SIGNED_CHOICES = ("compare", "levels", "signed", "reset", "reset_timing", "decay_timing", "reset_current",
                   "current_timing", "fires")  # fmt: skip
 Synapse = Dense | Conv1d | Conv2d | Sparse
@@ -69,10 +72,18 @@ class _Audit:
     """Collects what :func:`audit` finds."""
 
     def __init__(
-        self, before: Graph, after: Graph, units: Mapping[str, Array], bits: int, layer_bits: Mapping[str, int]
+        self,
+        before: Graph,
+        after: Graph,
+        units: Mapping[str, Array],
+        bits: int,
+        layer_bits: Mapping[str, int],
+        learned: Learned | None,
     ) -> None:
         self.before, self.after, self.units = before, after, units
         self.bits, self.layer_bits = bits, layer_bits
+        self.reach = HALF if learned is None else ONE
+        self.added = {} if learned is None else learned.added
         self.shapes = infer_shapes(before)
         self.offences: list[Offence] = []
         self.clipped: dict[str, int] = {}
@@ -110,10 +121,11 @@ def audit(
     units: Mapping[str, Array],
     bits: int,
     layer_bits: Mapping[str, int] | None = None,
+    learned: Learned | None = None,
 ) -> Audit:
     """Check the Graph ``after`` quantisation against the one ``before`` it; ``units`` is what one unit of each neuron's weights
     is worth, ``bits`` the width of a weight, ``layer_bits`` that of the weights into some neurons."""
-    found = _Audit(before, after, units, bits, layer_bits or {})
+    found = _Audit(before, after, units, bits, layer_bits or {}, learned)
     for name in before.of_type(Neuron):
         if not isinstance(after.nodes.get(name), Neuron) or name not in units:
             found.differs(name, name, "kind", type(after.nodes.get(name)).__name__, "a quantised Neuron")
@@ -153,10 +165,10 @@ def _check_synapse(found: _Audit, layer: str, name: str, node: Synapse, shift: i
         found.differs(layer, name, "weight shape", value.shape, ideal.shape)
         value = np.full(ideal.shape, np.nan)
     clipped = (np.abs(value) == largest) & (value * ideal > 0) & (np.abs(ideal) > np.abs(value))
-    wrong = ~((np.abs(value - ideal) <= HALF + 1e-9 * np.abs(ideal)) | clipped)
+    wrong = ~((np.abs(value - ideal) <= found.reach + 1e-9 * np.abs(ideal)) | clipped)
     if wrong.any() and not np.isnan(value).any():
         found.offend(layer, name, "weight", wrong, value, ideal)
-    cut = int(np.count_nonzero(clipped & (np.abs(value - ideal) > HALF)))
+    cut = int(np.count_nonzero(clipped & (np.abs(value - ideal) > found.reach)))
     if cut:
         found.clipped[layer] = found.clipped.get(layer, 0) + cut
     fixed = np.where(wrong, np.clip(np.round(ideal), -largest, largest), value)
@@ -209,10 +221,12 @@ def _check_neuron(found: _Audit, name: str, shift: int) -> None:
     put_back = _static_inputs(found.before, name) * one / 2 if shift else 0.0  # what floor takes off on average
     in_current = d.current_decay is not None
 
-    def whole(what: str, allowed: float = HALF, divisor: float = 1.0) -> None:
+    added = found.added.get(name, 0.0)
+
+    def whole(what: str, allowed: float = HALF, divisor: float = 1.0, more: Any = 0.0) -> None:
         value = np.asarray(d.subtracted if what == "reset_amount" else getattr(d, what), np.float64)
         given = made.subtracted if what == "reset_amount" else getattr(made, what)
-        changes[what] = found.rounded(name, what, given, value / grain, allowed, divisor)
+        changes[what] = found.rounded(name, what, given, value / grain + more, allowed, divisor)
 
     if d.fires:
         whole("threshold", 1.0)
@@ -221,8 +235,8 @@ def _check_neuron(found: _Audit, name: str, shift: int) -> None:
     if d.reset == "to_value":
         whole("reset_value")
     whole("v_init")
-    whole("bias", HALF + (0 if in_current else put_back))
-    whole("current_bias", HALF + (put_back if in_current else 0), one)
+    whole("bias", HALF + (0 if in_current else put_back), more=0.0 if in_current else added)
+    whole("current_bias", HALF + (put_back if in_current else 0), one, added if in_current else 0.0)
     for what in ("v_min", "membrane_decay", "current_decay"):
         was, now = getattr(d, what), getattr(made, what)
         if (was is None) != (now is None):

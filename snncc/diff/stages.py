@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from snncc.compiler import arithmetic_of
+from snncc.compiler import arithmetic_of, passes_of
 from snncc.diff.audit import compare_programs
 from snncc.diff.trace import Trace, trace_graph, trace_program
 from snncc.errors import InputError
 from snncc.ir.graph import Graph
-from snncc.pipeline import Context, Pass, PassResult, run_pipeline
+from snncc.pipeline import LEARNED, Context, Learned, Pass, PassResult, run_pipeline
 from snncc.program.bounds import prove_bounds
 from snncc.program.lower import lower
 from snncc.program.program import EXACT, Program
@@ -48,6 +48,7 @@ class Stage:
         declared: relative rounding of constants that the pass says it does, by field.
         note: what the pass did.
         bits: of a weight, for :data:`CONSTANTS`; layer_bits: of the weights into these neurons, where the pass says so.
+        learned: that a pass up to this one rounds otherwise than to nearest, and how.
         few: it is run on the first samples only, against the golden interpreter.
     """
 
@@ -61,6 +62,7 @@ class Stage:
     note: str = ""
     bits: int = 8
     layer_bits: Mapping[str, int] = field(default_factory=dict)
+    learned: Learned | None = None
     few: bool = False
 
 
@@ -96,7 +98,7 @@ def compile_stages(
         if not one.analysis:
             stages.append(_pass_stage(stages[-1], one, result, context, options, samples))
 
-    quantised = run_pipeline(graph, target.pipeline(options), context, after)
+    quantised = run_pipeline(graph, passes_of(target, options), context, after)
     made = lower(quantised, arithmetic_of(graph, target), context.facts.get(UNITS))
     if program is None or not compare_programs(made, program):
         return stages + integer_stages(made, engine)
@@ -112,7 +114,9 @@ def _pass_stage(
         return replace(before, name=one.name, may=NOTHING, note="")
     units = {n: np.asarray(u) for n, u in context.facts.get(UNITS, {}).items()}
     declared = getattr(one, "rounds", {})
-    may = CONSTANTS if units and not before.units else DECLARED if declared else LAST_BITS
+    learned = context.facts.get(LEARNED)
+    rounds = (units and not before.units) or learned is not before.learned
+    may = CONSTANTS if rounds else DECLARED if declared else LAST_BITS
     made = result.graph
     return Stage(
         one.name,
@@ -124,6 +128,7 @@ def _pass_stage(
         note=result.summary,
         bits=options.bits,
         layer_bits=dict(context.facts.get(BITS, {})),
+        learned=learned,
     )
 
 

@@ -22,6 +22,7 @@ EXACT_SAMPLES = 8
 
 def pipeline(options: CompileOptions) -> Sequence[Pass]:
     """The common passes, then quantisation to Loihi's registers."""
+    from snncc.passes.learn_rounding import learned_passes
     from snncc.passes.legalise_loihi import LegaliseLoihi
     from snncc.passes.quantise import Quantise
 
@@ -35,7 +36,7 @@ def pipeline(options: CompileOptions) -> Sequence[Pass]:
         current_bits=CURRENT_BITS,
         layer_bits=options.layer_bits,
     )
-    return (*float_passes(options), quantise, LegaliseLoihi())
+    return (*float_passes(options), quantise, *learned_passes(options.rounding, options.calibration), LegaliseLoihi())
 
 
 def check(program: Program) -> list[Finding]:

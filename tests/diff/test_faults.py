@@ -356,6 +356,28 @@ def test_a_comparison_changed_by_quantisation() -> None:
     assert [(o.layer, o.field) for o in step.offences] == [("lif1", "compare")] and found.first_change is step
 
 
+LEARNED: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
+    "weight sign flipped": (node("dense3", flip_one), "lif3", "weight"),
+    "weight two units off": (
+        node("dense2", lambda d: replace(d, weight=d.weight + 2 * np.eye(*d.weight.shape))),
+        "lif2",
+        "weight",
+    ),
+    "bias beyond what was said": (dynamics("lif2", bias=lambda b: b + 1), "lif2", "bias"),
+    "threshold doubled": (dynamics("lif1", threshold=lambda t: 2 * t), "lif1", "threshold"),
+}
+
+
+@pytest.mark.parametrize("fault", LEARNED)
+def test_a_fault_in_learned_rounding(fault: str) -> None:
+    """It may round up or down and add to biases what it says; what is more, is named."""
+    spoil, layer, what = LEARNED[fault]
+    options = CompileOptions(4, calibration=X, rounding="learned")
+    step = walked(compile_stages(graph_of(random_net()), faulty_target("learn-rounding", spoil), options)).first_fault
+    assert step is not None and step.after == "learn-rounding"
+    assert {(o.layer, o.field) for o in step.offences} == {(layer, what)}
+
+
 def test_rounding_alone_is_no_fault() -> None:
     for target in (FIXED, get_target("loihi-sim")):
         for options in (CompileOptions(), CompileOptions(bits=3), CompileOptions(per_channel=False, guard_bits=0)):

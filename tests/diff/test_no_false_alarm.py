@@ -17,11 +17,20 @@ from snncc.target import CompileOptions
 
 @pytest.mark.parametrize("name", ["fixed-sim", "loihi-sim"])
 @networks.examples(25)
-@given(networks.graphs(), networks.seeds, st.sampled_from((2, 4, 8)), st.booleans(), st.sampled_from((None, 0, 3)))
+@given(
+    networks.graphs(),
+    networks.seeds,
+    st.sampled_from((2, 4, 8)),
+    st.booleans(),
+    st.sampled_from((None, 0, 3)),
+    st.booleans(),
+)
 def test_no_false_alarm(
-    name: str, graph: Graph, seed: int, bits: int, per_channel: bool, guard_bits: int | None
+    name: str, graph: Graph, seed: int, bits: int, per_channel: bool, guard_bits: int | None, learned: bool
 ) -> None:
-    options = CompileOptions(bits, guard_bits, per_channel)
+    inputs = networks.data_for(graph, seed) if learned else None
+    rounding = "learned" if learned else "nearest"
+    options = CompileOptions(bits, guard_bits, per_channel, inputs, rounding=rounding)
     try:
         stages = compile_stages(graph, get_target(name), options)
     except SnnccError:  # refused by a pass

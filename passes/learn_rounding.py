@@ -1,0 +1,231 @@
+"""Round weights and biases anew, so that on calibration data each layer's membranes stay what they were.
+
+The networks before and after quantisation run on the data side by side, layer by layer. Each layer of the quantised one gets the
+scale and the whole numbers that keep the error of its membranes small for the spikes that really arrive, those of the layers
+rounded before it; then its biases take up what its mean current still lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from snncc.errors import InputError
+from snncc.ir.graph import Graph
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, MaxPool2d, Neuron, Node
+from snncc.ir.shapes import infer_shapes
+from snncc.passes.forward import Known, apply_path, groups, paths_into, simulate, source_values
+from snncc.passes.moments import Weighted, filtered, moments
+from snncc.passes.quantise import QUANTISED, UNITS, Quantised, quantise_dynamics
+from snncc.passes.rounding import Moments, learn, nearest, objective, pass_errors_on
+from snncc.passes.scales import ScaleChoice, candidates
+from snncc.pipeline import LEARNED, Context, Learned, PassResult, synapses_of
+
+Array = np.ndarray
+SEARCHED = 15
+"""Largest weight up to which scales are searched again; with more levels they hardly matter."""
+FINALISTS = 3
+"""Scales, of a channel, for which weights are rounded together; those with the least error of nearest rounding."""
+LARGEST_SUM = 8192
+"""Weights of an output's sum; the second moments of more would take gigabytes."""
+
+
+@dataclass(frozen=True)
+class LearnRounding:
+    """Rules, neuron by neuron, in the order in which they feed each other:
+
+    1. Synapses (dense, convolution): each weight is rounded up or down, or clipped, so that ``E[((ŵ − w)·s)²]`` is small
+       (:mod:`snncc.passes.rounding`); s is what has gathered of the quantised network's spikes on the membrane.
+    2. Up to 5 bits: of the scales that :class:`Quantise` chooses from, the one with the least error after that is taken.
+    3. Biases, of all neurons: the mean current that a channel lacks on the data is added, in whole guarded units.
+
+    Untouched: weights that a right shift follows, sparse maps, sums too long for it (they stay as they are, with a remark);
+    networks that come as whole numbers; wiring, resets, leaks. Without inputs it does nothing.
+    """
+
+    inputs: Array | None = field(default=None, repr=False)
+    name: ClassVar[str] = "learn-rounding"
+    requires: ClassVar[tuple[str, ...]] = ()
+    ensures: ClassVar[tuple[str, ...]] = ()
+    analysis: ClassVar[bool] = False
+
+    def run(self, graph: Graph, context: Context) -> PassResult:
+        """Round anew what :class:`Quantise` has rounded."""
+        made: Quantised | None = context.facts.get(QUANTISED)
+        if self.inputs is None or made is None or not made.chosen:
+            return PassResult(graph, False)
+        before, units = made.graph, dict(context.facts[UNITS])
+        values = source_values(before, self.inputs)
+        trained: dict[str, Array] = {before.input: values}
+        deployed: dict[str, Array] = {before.input: values}
+        added: dict[str, Array] = {}
+        order, rounded = groups(before), 0
+        for i, group in enumerate(order):
+            trained |= simulate(before, group, trained)
+            loop = any(p.source in group for n in group for p in paths_into(before, n))
+            arriving = deployed | (simulate(graph, group, deployed) if loop else {})
+            for name in (n for n in group if n in made.chosen):
+                why = _kept(before, made, name)
+                if not why:
+                    nodes, unit = _round_layer(made, units[name], name, arriving)
+                    why = _too_much(made, name, unit, nodes)
+                if why:
+                    context.remarks.append(f"{name}: weights rounded to nearest: {why}")
+                else:
+                    graph, units[name], rounded = graph.with_nodes(nodes), unit, rounded + 1
+                graph, added[name] = _balanced(before, graph, name, trained, arriving, units[name])
+            deployed |= simulate(graph, group, deployed)
+            for known in (trained, deployed):
+                _forget(before, known, order[i + 1 :])
+        context.facts[UNITS] = units
+        context.facts[LEARNED] = Learned(before, added)
+        samples = values.shape[1]
+        return PassResult(
+            graph, True, f"weights of {rounded} layers rounded for the spikes of {samples} samples; biases"
+        )
+
+
+def learned_passes(rounding: str, inputs: Array | None) -> tuple[LearnRounding, ...]:
+    """What comes behind quantisation for a ``rounding``. Raises :class:`InputError` where it is unknown or lacks data."""
+    if rounding not in ("nearest", "learned"):
+        raise InputError(f"rounding is {rounding!r}; it must be nearest or learned")
+    if rounding == "nearest":
+        return ()
+    if inputs is None:
+        raise InputError("learned rounding has no data to learn from; name training data: --calibrate mnist:train")
+    return (LearnRounding(inputs),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """What the choice of a neuron's whole numbers needs: its synapses with the moments of their inputs, one a group."""
+
+    synapses: Mapping[str, Weighted]
+    seen: Mapping[str, list[Moments]]
+    limit: int
+
+    def rows(self, name: str, unit: Array) -> list[tuple[Array, Moments]]:
+        """Weights (R, K) in units with the moments, a group each."""
+        node, seen = self.synapses[name], self.seen[name]
+        flat = node.weight.reshape(len(node.weight), -1) / (unit if unit.size == 1 else unit[:, None])
+        return list(zip(np.split(flat, len(seen)), seen, strict=True))
+
+    def error(self, unit: Array, together: bool) -> Array:
+        """Squared error of the membrane, (1,) or (C,) like ``unit``: with weights rounded one by one, or ``together``."""
+        total = np.zeros(1)
+        for name in self.synapses:
+            parts = []
+            for weight, seen in self.rows(name, unit):
+                found = objective(weight, nearest(weight, self.limit), seen)
+                if together:
+                    found = np.minimum(found, objective(weight, pass_errors_on(weight, seen, self.limit), seen))
+                parts.append(found)
+            total = total + np.concatenate(parts)
+        return (total.sum(keepdims=True) if unit.size == 1 else total) * unit**2
+
+    def rounded(self, unit: Array) -> dict[str, Node]:
+        """The synapses in whole numbers."""
+        made: dict[str, Node] = {}
+        for name, node in self.synapses.items():
+            rows = [learn(weight, seen, self.limit) for weight, seen in self.rows(name, unit)]
+            made[name] = replace(node, weight=np.concatenate(rows).reshape(node.weight.shape))
+        return made
+
+
+def _round_layer(made: Quantised, unit: Array, name: str, arriving: Known) -> tuple[dict[str, Node], Array]:
+    """(the neuron ``name`` and its synapses in whole numbers, their unit); ``unit`` is the one that they have."""
+    before, (rules, _) = made.graph, made.chosen[name]
+    neuron, shape = before.nodes[name], infer_shapes(before)[name]
+    assert isinstance(neuron, Neuron)
+    synapses: dict[str, Weighted] = dict(synapses_of(before, name))  # type: ignore[arg-type]
+    seen = {}
+    for path in paths_into(before, name):
+        gathered = filtered(arriving[path.source], neuron.dynamics)
+        seen[path.synapse] = [Moments(m) for m in moments(synapses[path.synapse], gathered)]
+    layer = _Layer(synapses, seen, rules.largest_weight)
+    best = _best_unit(layer, np.atleast_1d(unit), neuron, shape, rules)
+    dynamics = quantise_dynamics(name, neuron.dynamics, best, made.by.guard_bits, shape)
+    return layer.rounded(best) | {name: Neuron(dynamics)}, best
+
+
+def _best_unit(layer: _Layer, unit: Array, neuron: Neuron, shape: tuple[int, ...], rules: ScaleChoice.Rules) -> Array:
+    """The unit, (1,) or (C,), with the least error; ``unit`` is where the search starts."""
+    if rules.largest_weight > SEARCHED:
+        return unit
+    wanted = candidates(neuron.dynamics, layer.synapses, shape, rules)
+    options = np.stack([unit, *(np.broadcast_to(u, unit.shape) for u in wanted)])  # (options, 1 or C)
+    order = np.argsort([layer.error(u, together=False) for u in options], axis=0, kind="stable")
+    finalists = np.take_along_axis(options, order[:FINALISTS], axis=0)
+    best, least = unit, layer.error(unit, together=True)
+    for one in finalists:
+        error = layer.error(one, together=True)
+        best, least = np.where(error < least, one, best), np.minimum(error, least)
+    return best
+
+
+def _kept(before: Graph, made: Quantised, name: str) -> str:
+    """Why a neuron's weights stay rounded to nearest; "" where they need not."""
+    for synapse, node in synapses_of(before, name).items():
+        if not isinstance(node, Dense | Conv1d | Conv2d):
+            return f"{synapse} is a sparse map"
+        if node.weight[0].size > LARGEST_SUM:
+            return f"{synapse} sums {node.weight[0].size:,} inputs, limit {LARGEST_SUM:,}"
+    shift = made.chosen[name][1]
+    return f"a right shift by {shift} bits follows" if shift else ""
+
+
+def _too_much(made: Quantised, name: str, unit: Array, nodes: Mapping[str, Node]) -> str:
+    """Whether the worst case of the current leaves its bits."""
+    if made.by.current_bits is None:
+        return ""
+    neuron = made.graph.nodes[name]
+    assert isinstance(neuron, Neuron)
+    synapses = {n: node for n, node in nodes.items() if n != name}
+    worst = made.by.worst_current(made.graph, neuron.dynamics, unit, synapses, infer_shapes(made.graph))
+    room = 2.0 ** (made.by.current_bits - 1)
+    return "" if worst < room else f"their sums could reach {worst:,.0f} units, limit {room - 1:,.0f}"
+
+
+def _balanced(
+    before: Graph, graph: Graph, name: str, trained: Known, arriving: Known, unit: Array
+) -> tuple[Graph, Array]:
+    """(the quantised graph with what a neuron's mean current lacks in its bias, that in guarded units (C, 1, …))."""
+    neuron, shape = graph.nodes[name], infer_shapes(before)[name]
+    assert isinstance(neuron, Neuron)
+    d = neuron.dynamics
+    lack = _mean_current(before, name, trained) / unit - _mean_current(graph, name, arriving)
+    added = np.round(lack * d.input_gain).reshape(-1, *(1,) * (len(shape) - 1)) + 0.0
+    if d.current_decay is None:
+        changed = d.with_(bias=d.bias + added)
+    else:
+        changed = d.with_(current_bias=d.current_bias + added / d.input_gain)
+    return graph.with_nodes({name: Neuron(changed)}), added
+
+
+def _mean_current(graph: Graph, name: str, known: Known) -> Array:
+    """(C,) mean of what arrives at a neuron, over samples, steps and places."""
+    total = np.zeros(1)
+    for path in paths_into(graph, name):
+        spikes = known[path.source]
+        if any(isinstance(graph.nodes[n], MaxPool2d) for n in path.nodes):
+            arriving = np.mean([_channels(apply_path(graph, path, x.astype(np.float32))) for x in spikes], axis=0)
+        else:  # linear: what the mean spikes bring is the mean
+            arriving = _channels(apply_path(graph, path, spikes.mean(axis=(0, 1), dtype=np.float64)[None]))
+        total = total + arriving * max(0, graph.time_steps - path.delay) / graph.time_steps
+    return total
+
+
+def _channels(x: Array) -> Array:
+    """(C,) means of (N, C, …)."""
+    found: Array = x.mean(axis=tuple(i for i in range(x.ndim) if i != 1), dtype=np.float64)
+    return found
+
+
+def _forget(graph: Graph, known: dict[str, Array], later: list[list[str]]) -> None:
+    """Drop the spikes that no later group hears."""
+    heard = {p.source for group in later for n in group for p in paths_into(graph, n)}
+    for name in set(known) - heard:
+        del known[name]

@@ -1,0 +1,35 @@
+"""``--rounding learned`` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_network import write_network
+
+
+@pytest.mark.parametrize("verb", ["compile", "check", "verify", "profile", "diff"])
+def test_without_data_to_learn_from(snncc, tmp_path: Path, verb: str) -> None:  # type: ignore[no-untyped-def]
+    net, data = write_network(tmp_path)
+    rest = ("--data", data) if verb in ("verify", "profile", "diff") else ()
+    code, _, err = snncc(verb, net, "-t", "fixed-sim", "--rounding", "learned", *rest)
+    assert code == 2 and "--rounding learned: has no data" in err and "--calibrate mnist:train" in err
+
+
+def test_compiled_verified_and_explained(snncc, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    net, data = write_network(tmp_path)
+    folder = tmp_path / "net"
+    given = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", data, "--calibration-samples", 7)
+    code, out, _ = snncc("compile", net, *given, "-o", folder)
+    assert code == 0 and "weights of 2 layers rounded for the spikes of 7 samples; biases" in out
+    options = json.loads((folder / "manifest.json").read_text())["options"]
+    assert options["rounding"] == "learned" and options["calibration_samples"] == 7
+    for model, more in ((net, given), (folder, ())):
+        found = json.loads(snncc("verify", model, *more, "--data", data, "--json")[1])
+        assert found["passed"] and found["fixed_sim_against_reference"]["differing"] == 0
+    found = json.loads(snncc("diff", net, *given, "--data", data, "--json")[1])
+    causes = {step["after"]: step["cause"] for step in found["steps"]}
+    assert "fault" not in causes.values() and causes["learn-rounding"] == "rounding"
+    code, _, err = snncc("verify", folder, "--data", data, "--rounding", "learned")
+    assert code == 2 and "is compiled already, so --rounding would change nothing" in err
