@@ -20,7 +20,7 @@ def test_without_data_to_learn_from(snncc, tmp_path: Path, verb: str) -> None:  
 def test_compiled_verified_and_explained(snncc, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     net, data = write_network(tmp_path)
     folder = tmp_path / "net"
-    given = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", data, "--calibration-samples", 7)
+    given = ("-t", "fixed-sim", "--bits", 2, "--rounding", "learned", "--calibrate", data, "--calibration-samples", 7)
     code, out, _ = snncc("compile", net, *given, "-o", folder)
     assert code == 0 and "weights of 2 layers rounded for the spikes of 7 samples; biases" in out
     options = json.loads((folder / "manifest.json").read_text())["options"]
