@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from snncc.cli import budget as mixed
 from snncc.cli import options as shared
 
 if TYPE_CHECKING:
     from snncc.compiler import Compilation
+    from snncc.ir.graph import Graph
+    from snncc.mixed.search import Found
+    from snncc.program.program import Program
     from snncc.program.recording import Recorded
     from snncc.target import Target
 
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write (build/MODEL.TARGET).")
 @shared.encode_option
 @shared.quantise_options
+@mixed.budget_options
 @shared.semantics_options
 @click.option(
     "--print-after",
@@ -39,6 +46,10 @@ def command(
     output: Path | None,
     encode_text: str | None,
     int8: bool,
+    budget_accuracy: float | None,
+    minimise: str,
+    confirm: str | None,
+    budget_samples: int,
     semantics: dict[str, str],
     print_after: tuple[str, ...],
     record_data: str | None,
@@ -64,22 +75,70 @@ def command(
         if one.name in print_after or "all" in print_after:
             click.echo(f"; after {one.name}\n{format_graph(result.graph)}", err=as_json)
 
-    made = compile_graph(graph, target, chosen, after)
+    found = None
+    if budget_accuracy is not None:
+        found = _found(graph, target, chosen, calibration, budget_accuracy, minimise, confirm, budget_samples, as_json)
+        chosen = found.options
+    elif confirm is not None:
+        raise click.UsageError("--confirm is for --budget-accuracy")
+    made = found.made if found and not print_after else compile_graph(graph, target, chosen, after)
     folder = output or Path("build") / f"{path.stem}.{target.name}"
     if made.errors:
         _refuse(made, target, as_json)
     recorded = None if record_data is None else _recorded(made, record_data, record_samples)
-    write_compilation(made, target, chosen, path, folder, recorded)
+    write_compilation(made, _with_search(target, found, calibration, confirm), chosen, path, folder, recorded)
     if as_json:
+        more = {"search": json.loads((folder / "search.json").read_text(encoding="utf-8"))} if found else {}
         terminal.print_json(
-            {"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made)}
+            {"folder": str(folder), "model": str(path), "target": target.name, **compilation_report(made), **more}
         )
         return
+    if found is not None:
+        mixed.show(found)
     _show(made, path, folder, target.describe(made.program) if target.describe else {})
     if recorded is not None:
         terminal.fact(
             "recorded", f"{recorded.run.samples} samples ({record_data}) and their spikes: snncc replay {folder}"
         )
+
+
+def _found(graph: Graph, target: Target, *rest: Any) -> Found:
+    """The search, or exit code 1 where no network keeps the budget."""
+    from snncc.compiler import RefusedError
+    from snncc.mixed.search import BudgetMissedError
+    from snncc.report import terminal
+    from snncc.report.findings import show_findings
+
+    as_json = bool(rest[-1])
+    try:
+        return mixed.find(graph, target, *rest)
+    except RefusedError as error:
+        said = {"target": target.name, "findings": [vars(f) for f in error.findings]}
+        if not as_json:
+            show_findings(error.findings)
+        code = 2 if target.variant else 1
+    except BudgetMissedError as error:
+        said = {"target": target.name, "budget_missed": str(error)}
+        if not as_json:
+            terminal.verdict("failed", str(error))
+        code = 1
+    if as_json:
+        terminal.print_json(said)
+    else:
+        click.echo(" nothing was written")
+    raise click.exceptions.Exit(code)
+
+
+def _with_search(target: Target, found: Found | None, data: str | None, confirm: str | None) -> Target:
+    """The target, which writes the search's log and plot too."""
+    if found is None or data is None:
+        return target
+    result, name, emit = found, data, target.emit
+
+    def with_log(program: Program, folder: Path) -> list[str]:
+        return [*emit(program, folder), *mixed.write_search(result, folder, name, confirm)]
+
+    return replace(target, emit=with_log)
 
 
 def _recorded(made: Compilation, data: str, samples: int) -> Recorded:

@@ -87,7 +87,7 @@ def command(
 
 def _compiled(artifact: Artifact) -> dict[str, Any]:
     """What a compiled folder's options were, and what its weights take."""
-    from snncc.weight_memory import memory_bytes, word_bits
+    from snncc.memory import weight_bytes, word_bits
 
     program = artifact.program
     widest: dict[str, int] = {}
@@ -97,5 +97,5 @@ def _compiled(artifact: Artifact) -> dict[str, Any]:
         "target": artifact.manifest.get("target"),
         "options": artifact.manifest.get("options"),
         "weight_bits": widest,
-        "weight_bytes": memory_bytes(program),
+        "weight_bytes": weight_bytes(program),
     }

@@ -21,7 +21,7 @@ from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions, RunOptions
 from snncc.targets.common import float_passes
-from snncc.weight_memory import memory_bytes, weight_bits, word_bits
+from snncc.memory import weight_bytes, weight_bits, word_bits
 
 FIXED = get_target("fixed-sim")
 CHOSEN = {"lif1": 3, "lif3": 5}
@@ -121,7 +121,7 @@ def test_weight_memory_by_hand() -> None:
     """conv1 3·9 words, dense2 8·12·4, for the mean over 2×2 is folded in, dense3 4·8; at 3, 8 and 5 bits."""
     program = compiled(CompileOptions(layer_bits=CHOSEN))
     assert weight_bits(program) == {"lif1": 27 * 3, "lif2": 384 * 8, "lif3": 32 * 5}
-    assert memory_bytes(program) == (27 * 3 + 384 * 8 + 32 * 5) / 8
+    assert weight_bytes(program) == (27 * 3 + 384 * 8 + 32 * 5) / 8
     one = program.projections[0]
     for largest, bits in ((0, 2), (1, 2), (-2, 3), (3, 3), (4, 4), (-127, 8), (128, 9)):
         assert word_bits(replace(one, weight=np.full_like(one.weight, largest))) == bits
