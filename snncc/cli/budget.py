@@ -64,13 +64,17 @@ def find(
     target: Target,
     options: CompileOptions,
     calibration: str | None,
+    skip: int,
     points: float,
     minimise: str,
     confirm: str | None,
     most: int,
     quiet: bool,
 ) -> Found:
-    """The search; says on standard error what it runs. Raises :class:`InputError` where there is no labelled data for it."""
+    """The search, on samples of ``calibration`` behind the first ``skip``; says on standard error what it runs.
+
+    Raises :class:`InputError` where there is no labelled data for it.
+    """
     from snncc.mixed.search import Budget, search
     from snncc.registry import get_target
     from snncc.report import terminal
@@ -81,7 +85,7 @@ def find(
     for name in filter(None, (calibration, confirm)):
         if name.endswith((":test", ":demo")):
             terminal.fact("warning", f"{name}: the search sees it, so its accuracy is no test any more", err=True)
-    measured, confirming = _parts(graph, calibration, confirm, most)
+    measured, confirming = _parts(graph, calibration, skip, confirm, most)
     terminal.fact(
         "search", f"{len(measured):,} samples to measure on, {len(confirming):,} others to confirm with", err=True
     )
@@ -106,8 +110,8 @@ def find(
         )
 
 
-def _parts(graph: Graph, calibration: str, confirm: str | None, most: int) -> tuple[Samples, Samples]:
-    """(to measure with, to confirm with), drawn at random; the samples that activity was calibrated on are in neither."""
+def _parts(graph: Graph, calibration: str, skip: int, confirm: str | None, most: int) -> tuple[Samples, Samples]:
+    """(to measure with, to confirm with), drawn at random; the first ``skip``, which the compiler calibrates on, are in neither."""
     import numpy as np
 
     from snncc.accuracy import steps_with_label
@@ -124,7 +128,7 @@ def _parts(graph: Graph, calibration: str, confirm: str | None, most: int) -> tu
         order = np.random.Generator(np.random.PCG64(SEED)).permutation(np.arange(min(skip, count), count))[:most]
         return Samples(inputs, labels, entry, order, steps_with_label(labels))
 
-    first = drawn(calibration, shared.CALIBRATION_SAMPLES)
+    first = drawn(calibration, skip)
     if confirm is None:
         measure = min(MEASURE, len(first) // 3)
         return split(first.inputs, first.labels, entry, first.numbers, measure)
@@ -160,7 +164,7 @@ def plot(found: Found) -> str:
     for one in found.tried:
         widths = set(one.bits.values())
         uniform = len(widths) == 1 and one.guard_bits is None
-        label = f"{widths.copy().pop()}" if uniform else " ".join(f"{n}={b}" for n, b in one.bits.items())
+        label = f"{min(widths)} bits" if uniform else " ".join(f"{n}={b}" for n, b in one.bits.items())
         cost = one.cost / 1000 if memory else one.cost * 1e6
         marks.append(Mark(cost, one.accuracy, label, uniform, one is found.chosen, id(one) in front))
     axis = "memory of weights and states, kB" if memory else "energy of an inference, µJ"
@@ -172,6 +176,7 @@ def plot(found: Found) -> str:
 def show(found: Found) -> None:
     """The front as a table, and what was chosen."""
     from snncc.mixed.record import rows
+    from snncc.mixed.search import ENERGY
     from snncc.report import terminal
 
     head, table = rows(found)
@@ -187,7 +192,12 @@ def show(found: Found) -> None:
         for d, rival in zip(judged.drops, ("float", f"{found.options.bits} bits"), strict=True)
     )
     sure = 100 * (1 - found.budget.error)
-    terminal.fact("chosen", f"{100 * saved:.1f} % of the weight memory saved")
+    least = (
+        f"{100 * (1 - found.chosen.cost / found.uniform.cost):.1f} % of the energy and "
+        if found.budget.minimise == ENERGY
+        else ""
+    )
+    terminal.fact("chosen", f"{least}{100 * saved:.1f} % of the weight memory saved")
     terminal.fact(
         "confirmed",
         f"on {judged.samples:,} samples that chose nothing: {against}; within {found.budget.points:g}, {sure:g} % sure",

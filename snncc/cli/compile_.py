@@ -77,7 +77,10 @@ def command(
 
     found = None
     if budget_accuracy is not None:
-        found = _found(graph, target, chosen, calibration, budget_accuracy, minimise, confirm, budget_samples, as_json)
+        found = _found(
+            graph, target, chosen, quantise["calibration"], quantise["calibration_samples"],
+            budget_accuracy, minimise, confirm, budget_samples, as_json,
+        )  # fmt: skip
         chosen = found.options
     elif confirm is not None:
         raise click.UsageError("--confirm is for --budget-accuracy")
@@ -86,7 +89,8 @@ def command(
     if made.errors:
         _refuse(made, target, as_json)
     recorded = None if record_data is None else _recorded(made, record_data, record_samples)
-    write_compilation(made, _with_search(target, found, calibration, confirm), chosen, path, folder, recorded)
+    writing = _with_search(target, found, quantise["calibration"], confirm)
+    write_compilation(made, writing, chosen, path, folder, recorded)
     if as_json:
         more = {"search": json.loads((folder / "search.json").read_text(encoding="utf-8"))} if found else {}
         terminal.print_json(

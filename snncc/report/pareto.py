@@ -56,18 +56,19 @@ def pareto_svg(title: str, axis: str, marks: Sequence[Mark], limit: float) -> st
     if low < limit < top:
         shapes.append(f'<line class="limit" x1="{LEFT}" x2="{LEFT + wide}" y1="{y(limit):.1f}" y2="{y(limit):.1f}"/>')
         shapes.append(_text(LEFT + wide, y(limit) - 5, "budget", "end"))
-    line = sorted((m for m in marks if m.on_front and m.accuracy >= low), key=lambda m: m.cost)
-    shapes.append(
-        f'<polyline class="front" points="{" ".join(f"{x(m.cost):.1f},{y(m.accuracy):.1f}" for m in line)}"/>'
-    )
+    points, before = [], None
+    for m in sorted((m for m in marks if m.on_front), key=lambda m: m.cost):
+        points += [] if before is None else [f"{x(m.cost):.1f},{y(before.accuracy):.1f}"]
+        points.append(f"{x(m.cost):.1f},{y(m.accuracy):.1f}")
+        before = m
+    points += [] if before is None else [f"{LEFT + wide:.1f},{y(before.accuracy):.1f}"]
+    shapes.append(f'<polyline class="front" points="{" ".join(points)}"/>')
     for m in marks:
         px, py = x(m.cost), y(m.accuracy)
-        name = "uniform" if m.uniform else "below" if m.accuracy < low else "mixed"
+        name = "below" if m.accuracy < low else "uniform" if m.uniform else "mixed"
         about = f"<title>{escape(m.label)}: {m.cost:,.4g} {escape(axis)}, {100 * m.accuracy:.2f} %</title>"
         if m.uniform:
-            shapes.append(
-                f'<rect class="uniform" x="{px - 4:.1f}" y="{py - 4:.1f}" width="8" height="8">{about}</rect>'
-            )
+            shapes.append(f'<rect class="{name}" x="{px - 4:.1f}" y="{py - 4:.1f}" width="8" height="8">{about}</rect>')
             shapes.append(_text(px, py - 9, m.label, "middle"))
         else:
             shapes.append(f'<circle class="{name}" cx="{px:.1f}" cy="{py:.1f}" r="3.5">{about}</circle>')
@@ -78,7 +79,7 @@ def pareto_svg(title: str, axis: str, marks: Sequence[Mark], limit: float) -> st
         _text(
             LEFT,
             42,
-            "blue: mixed widths, the line their front; grey: one width; ring: chosen; at the lower edge: lower still",
+            "blue: mixed widths; grey: one width; line: front; ring: chosen; hollow: below the axis",
         )
     )
     shapes.append(_text(LEFT + wide / 2, HEIGHT - 10, axis, "middle"))
