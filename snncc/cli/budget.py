@@ -85,7 +85,7 @@ def find(
     for name in filter(None, (calibration, confirm)):
         if name.endswith((":test", ":demo")):
             terminal.fact("warning", f"{name}: the search sees it, so its accuracy is no test any more", err=True)
-    measured, confirming = _parts(graph, calibration, skip, confirm, most)
+    measured, confirming = parts(graph, calibration, skip, confirm, most)
     terminal.fact(
         "search", f"{len(measured):,} samples to measure on, {len(confirming):,} others to confirm with", err=True
     )
@@ -110,7 +110,7 @@ def find(
         )
 
 
-def _parts(graph: Graph, calibration: str, skip: int, confirm: str | None, most: int) -> tuple[Samples, Samples]:
+def parts(graph: Graph, calibration: str, skip: int, confirm: str | None, most: int) -> tuple[Samples, Samples]:
     """(to measure with, to confirm with), drawn at random; the first ``skip``, which the compiler calibrates on, are in neither."""
     import numpy as np
 
@@ -141,13 +141,13 @@ def write_search(found: Found, folder: Path, data: str, confirm: str | None) -> 
     from snncc.mixed.record import FILE, PLOT, search_value
     from snncc.records import dump_json
 
-    value = search_value(found, _plain(data), _plain(data if confirm is None else confirm))
+    value = search_value(found, plain_name(data), plain_name(data if confirm is None else confirm))
     (folder / FILE).write_text(dump_json(value), encoding="utf-8")
     (folder / PLOT).write_text(plot(found), encoding="utf-8")
     return [FILE, PLOT]
 
 
-def _plain(data: str) -> str:
+def plain_name(data: str) -> str:
     """Without the folders: where a file lies is nobody else's business."""
     return Path(data).name if Path(data.partition("?")[0]).suffix else data
 

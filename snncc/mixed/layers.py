@@ -14,6 +14,7 @@ import numpy as np
 from snncc.compiler import arithmetic_of
 from snncc.errors import UnsupportedError
 from snncc.ir.graph import Graph
+from snncc.layer_bits import of_neurons
 from snncc.memory import BYTE, state_bits, weight_bits
 from snncc.mixed.front import Choice
 from snncc.mixed.samples import Samples, record
@@ -61,12 +62,17 @@ class Widths:
 
 
 class Quantiser:
-    """The target's pipeline on a network: what stands ahead of quantisation is run once."""
+    """The target's pipeline on a network: what stands ahead of quantisation is run once.
+
+    Attributes:
+        options: those given, with layers named by their neurons.
+    """
 
     def __init__(self, graph: Graph, target: Target, options: CompileOptions) -> None:
-        self.graph, self.target, self.options = graph, target, options
+        self.graph, self.target = graph, target
         self._context = Context()
         self._ahead = run_pipeline(graph, self._passes(options)[0], self._context)
+        self.options = replace(options, layer_bits=of_neurons(self._ahead, options.layer_bits))
 
     def _passes(self, options: CompileOptions) -> tuple[list, list]:
         passes = list(self.target.pipeline(options))

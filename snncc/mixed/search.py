@@ -154,6 +154,7 @@ class _Search:
         self.uniforms = {part: answers(made.program, self.engine, part) for part in (self.measure, self.confirm)}
         self.baseline = self._baseline()
         self.quantiser = Quantiser(self.graph, self.target, self.options)
+        self.options = self.quantiser.options
         narrower = [w for w in WIDTHS if w < self.options.bits]
         fixed = self.options.layer_bits
         self.widths: Widths = all_widths(

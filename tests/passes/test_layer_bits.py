@@ -14,6 +14,7 @@ from snncc.errors import InputError, UnsupportedError
 from snncc.ir.graph import Graph
 from snncc.ir.nodes import Input
 from snncc.layer_bits import of_neurons, parse_layer_bits
+from snncc.memory import weight_bits, weight_bytes, word_bits
 from snncc.pipeline import Context, run_pipeline
 from snncc.program.lower import lower
 from snncc.program.program import EXACT, Program
@@ -21,7 +22,6 @@ from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions, RunOptions
 from snncc.targets.common import float_passes
-from snncc.memory import weight_bytes, weight_bits, word_bits
 
 FIXED = get_target("fixed-sim")
 CHOSEN = {"lif1": 3, "lif3": 5}
