@@ -134,7 +134,8 @@ def _cut_all(wiring: Wiring) -> tuple[Boxes, list[Finding]]:
             listeners = counts[name].reshape(grid_of(population.shape))
             loops = name in wiring.synapses(name)
             made = cut(wiring, population, listeners, loops)
-            misfits[name] = [] if made is not None else _neuron_findings(wiring, population, listeners + loops)
+            alone = listeners + population.size * loops  # a core a neuron, and each hears the loop
+            misfits[name] = [] if made is not None else _neuron_findings(wiring, population, alone)
             boxes[name] = made or []
         if boxes == before:
             break

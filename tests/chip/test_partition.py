@@ -183,3 +183,74 @@ def test_too_many_chips(tmp_path: Path) -> None:
 def test_unlimited_gives_each_population_a_core() -> None:
     made, findings = partition(convolutions(np.random.default_rng(4)), load_chip("unlimited"))
     assert made is not None and not findings and [b.population for b in made.cores] == ["a", "b", "c"]
+
+
+def layered(*projections: Projection, sizes: dict[str, int], **fields: object) -> Program:
+    """Spikes of three neurons into populations of these sizes; ``fields``: of the population a."""
+    source = Source("in", (3,), "spikes", 0, 1)
+    entry = Projection("in-a", "in", "a", "dense", np.ones((sizes["a"], 3), np.int64))
+    made = tuple(population(n, size, **(fields if n == "a" else {})) for n, size in sizes.items())
+    return Program("net", 2, EXACT, source, made, (entry, *projections), Readout(list(sizes)[-1], "spike_count"))
+
+
+def test_output_axons_cut_the_layer_that_sends(tmp_path: Path) -> None:
+    """b is on four cores, so each of the twelve neurons of a takes four output axons, and a core of nine has two of them."""
+    p = layered(Projection("a-b", "a", "b", "dense", np.ones((8, 12), np.int64)), sizes={"a": 12, "b": 8})
+    chip, limits = tight(tmp_path, synapse_bits_per_core=24, output_axons_per_core=9)
+    made, findings = partition(p, chip)
+    assert made is not None and not findings
+    assert_respects(made, limits)
+    assert [b.size for b in made.cores] == [2] * 6 + [2] * 4
+
+
+def test_a_loop_of_its_own_counts_as_many_listeners_as_it_has_cores(tmp_path: Path) -> None:
+    """Ten neurons that hear themselves: n cores give each n output axons; three or four cores have one of 12, five of 10."""
+    p = layered(Projection("a-a", "a", "a", "dense", np.ones((10, 10), np.int64), delay=1), sizes={"a": 10})
+    chip, limits = tight(tmp_path, neurons_per_core=4, output_axons_per_core=10)
+    made, findings = partition(p, chip)
+    assert made is not None and not findings and [b.size for b in made.cores] == [2] * 5
+    assert_respects(made, limits)
+    chip, _ = tight(tmp_path, neurons_per_core=4, output_axons_per_core=9)
+    made, findings = partition(p, chip)
+    assert made is None and [(f.layer, f.actual, f.limit) for f in findings] == [("a", "10", "9 axons")]
+    assert "one neuron alone" in findings[0].what
+
+
+def test_a_core_at_the_edge_may_need_more_than_those_in_the_middle(tmp_path: Path) -> None:
+    """The first neurons have a threshold each, the others share one: where a core may have two, the layer is cut for the first."""
+    p = layered(sizes={"a": 12}, threshold=np.array([1, 2, 3, 4] + [9] * 8))
+    chip, limits = tight(tmp_path, threshold_profiles_per_core=2)
+    made, findings = partition(p, chip)
+    assert made is not None and not findings and [b.size for b in made.cores] == [2] * 6
+    assert_respects(made, limits)
+
+
+@given(seeds)
+@examples(30)
+def test_random_convolutions(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Stride, padding, dilation and groups of all kinds: every limit holds, counted synapse by synapse."""
+    rng = np.random.default_rng(seed)
+    groups, kernel, stride, dilation = (int(rng.integers(1, 4)) for _ in range(4))
+    padding, side = int(rng.integers(0, 3)), int(rng.integers(7, 12))
+    given_by, out = groups * int(rng.integers(1, 3)), groups * int(rng.integers(1, 4))
+    size = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    assume(size > 0)
+    weight = rng.integers(-3, 4, (out, given_by // groups, kernel, kernel))
+    form = {"stride": (stride,) * 2, "padding": (padding,) * 2, "dilation": (dilation,) * 2, "groups": groups}
+    p = Program(
+        "net", 2, EXACT, Source("in", (given_by, side, side), "spikes", 0, 1),
+        (population("a", out, size, size), population("b", 5)),
+        (
+            Projection("in-a", "in", "a", "conv", weight, **form),  # type: ignore[arg-type]
+            Projection("a-b", "a", "b", "dense", rng.integers(-3, 4, (5, out * size**2))),
+        ),
+        Readout("b", "spike_count"),
+    )  # fmt: skip
+    sizes = {"neurons_per_core": int(rng.integers(4, 40)), "input_axons_per_core": int(rng.integers(20, 2000))}
+    chip, limits = tight(tmp_path_factory.mktemp("chip"), **sizes)
+    made, findings = partition(p, chip)
+    most = max(given_by // groups * kernel**2, out * size**2)
+    if made is None:
+        assert {f.layer for f in findings} <= {"a", "b"} and most > sizes["input_axons_per_core"]
+    else:
+        assert_respects(made, limits)
