@@ -56,4 +56,6 @@ def command(
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"

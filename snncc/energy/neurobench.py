@@ -7,6 +7,11 @@ What its harness counts (Yik et al., Nature Communications 16, 1545, 2025; the n
   (``Effective_MACs``) otherwise; ``Dense`` takes every weight and input for non-zero. All are means over samples.
 - *ActivationSparsity*: share of neurons × steps × samples that did not fire; also by layer.
 - *MembraneUpdates*: every neuron at step 0, and later those whose membrane changed; mean over samples.
+- *NeuronOperations*: membrane updates times the operations that the harness takes for one, by snnTorch's class and reset
+  (:data:`NEURON_OPERATIONS`); ``Dense`` takes every neuron at every step. The class is told from the equations
+  (:func:`snntorch_class`). The harness itself fails on neurons that are not in its table, recurrent ones among them; here
+  recurrence is an edge of the Graph, and its neurons count as those without. A neuron of no class in the table (graded spikes, no
+  reset, no spikes) leaves the metric None.
 - *ConnectionSparsity*: share of weights that are zero, rounded to four decimals. *ParameterCount*. *Footprint*: bytes of parameters
   and buffers.
 
@@ -19,14 +24,16 @@ The harness adds up in float32, so beyond 2**24 operations a call its own figure
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from snncc.errors import InputError
 from snncc.feed import Inputs, sample_count, take
+from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
 from snncc.ir.linear import apply_node
@@ -36,6 +43,17 @@ Array = np.ndarray
 Weighted = Dense | Conv1d | Conv2d | Sparse
 CALLS = ("step", "run")
 BATCH = 64
+NEURON_OPERATIONS = {
+    ("Leaky", "subtract"): 4,
+    ("Leaky", "to_value"): 4,
+    ("Synaptic", "subtract"): 6,
+    ("Synaptic", "to_value"): 8,
+    ("Lapicque", "subtract"): 11,
+    ("Lapicque", "to_value"): 11,
+    ("Alpha", "subtract"): 18,
+    ("Alpha", "to_value"): 24,
+}
+"""(Class, reset) to operations an update: neurobench 2.3.0, metrics/workload/neuron_operations.py."""
 FLOAT_BYTES, COUNTER_BYTES = 4, 8
 """Of a float32, and of the int64 counter that PyTorch keeps in every batch norm."""
 
@@ -47,7 +65,7 @@ class _Totals:
     accumulates: int = 0
     multiplies: int = 0
     dense: int = 0
-    updates: int = 0
+    updates: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     right: int = 0
 
 
@@ -75,7 +93,8 @@ def neurobench(
     for start in range(0, max(samples, 1), batch):
         stop = min(start + batch, samples)
         run = _count_run(graph, take(inputs, entry, start, stop), weighted, calls, totals)
-        totals.updates += sum(_updates(v) for v in run.membranes.values())
+        for name, membrane in run.membranes.items():
+            totals.updates[name] += _updates(membrane)
         for name, spikes in run.spikes.items():
             silent[name] += int(np.count_nonzero(spikes == 0))
             cells[name] += spikes.size
@@ -92,7 +111,33 @@ def neurobench(
             "Effective_ACs": totals.accumulates / samples,
             "Dense": totals.dense / samples,
         },
-        "MembraneUpdates": totals.updates / samples,
+        "MembraneUpdates": sum(totals.updates.values()) / samples,
+        "NeuronOperations": _neuron_operations(graph, totals.updates, cells, samples),
+    }
+
+
+def snntorch_class(d: Dynamics) -> str | None:
+    """Which of snnTorch's neurons has these equations: without a synaptic current Leaky, or Lapicque where the input has a gain;
+    with one Synaptic, or Alpha where the membrane takes the current of the step before. None: none of them."""
+    if not d.fires or d.levels > 1 or d.signed:
+        return None
+    if d.current_decay is None:
+        return "Leaky" if np.all(np.asarray(d.input_gain) == 1) else "Lapicque"
+    return "Synaptic" if d.current_timing == "before" else "Alpha"
+
+
+def _neuron_operations(
+    graph: Graph, updates: Mapping[str, int], cells: Mapping[str, int], samples: int
+) -> dict[str, float] | None:
+    """The metric, of updates and of neurons × steps × samples; None where a neuron has no figure, or there are none."""
+    neurons = {name: node.dynamics for name, node in graph.nodes.items() if isinstance(node, Neuron)}
+    factors = {name: NEURON_OPERATIONS.get((str(snntorch_class(d)), d.reset)) for name, d in neurons.items()}
+    known = {name: factor for name, factor in factors.items() if factor is not None}
+    if not neurons or len(known) < len(factors):
+        return None
+    return {
+        "Effective Neuron Ops": sum(factor * updates[name] for name, factor in known.items()) / samples,
+        "Neuron Dense Ops": sum(factor * cells[name] for name, factor in known.items()) / samples,
     }
 
 
