@@ -18,7 +18,7 @@ from snncc.data import load
 from snncc.errors import SnnccError
 from snncc.program.artifact import read_artifact
 from snncc.registry import get_target
-from snncc.target import RunOptions
+from snncc.target import PATHS, RunOptions
 
 
 def mnist(samples: int) -> np.ndarray:
@@ -46,12 +46,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--path", choices=PATHS, default="auto")
     given = parser.parse_args()
     program = read_artifact(given.folder).program
     inputs, target, seconds = mnist(given.samples), get_target("fixed-sim"), []
     for _ in range(given.times):
         start = time.perf_counter()
-        target.run(program, given.folder, inputs, RunOptions(batch=64, threads=given.threads))
+        target.run(program, given.folder, inputs, RunOptions(batch=64, threads=given.threads, path=given.path))
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"seconds": seconds, "peak_mib": peak_mib()}))
 

@@ -77,19 +77,21 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}"
 
 
-SHORT_S = 0.2
-"""Runs shorter than this are timed again right away: the first of the two finds the caches as the contender before left them."""
+TURN_S = 0.2
+"""A run shorter than this is repeated until that much time is spent; the first finds the caches as the contender before left them,
+and does not count."""
 
 
 def seconds_of(contender: Contender) -> float:
-    """One run, in seconds."""
-    for again in (True, False):
+    """One turn: the median of its runs, in seconds."""
+    taken: list[float] = []
+    while sum(taken) < TURN_S:
         start = time.perf_counter()
         own = contender.run()
-        taken = own if isinstance(own, float) else time.perf_counter() - start
-        if isinstance(own, float) or not again or taken > SHORT_S:
-            break
-    return taken
+        if isinstance(own, float):
+            return own
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:] or taken)
 
 
 def timings(

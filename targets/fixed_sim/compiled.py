@@ -8,6 +8,7 @@ from typing import Any
 
 from numba import njit
 from numba.core.event import TimingListener, install_listener
+from numba.extending import intrinsic
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -21,6 +22,26 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return njit(nogil=True, **options)(function)
 
     return decorate
+
+
+def _shift(instruction: str, x: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        by = context.cast(builder, values[1], signature.args[1], x)
+        return getattr(builder, instruction)(values[0], by)
+
+    return x(x, bits), generate
+
+
+@intrinsic
+def shifted_right(typing: Any, x: Any, bits: Any) -> Any:
+    """``x >> bits`` in x's own type; Numba's operator widens both to 64 bits, and so does all that is vectorised with it."""
+    return _shift("ashr", x, bits)
+
+
+@intrinsic
+def shifted_left(typing: Any, x: Any, bits: Any) -> Any:
+    """``x << bits`` in x's own type."""
+    return _shift("shl", x, bits)
 
 
 @contextmanager

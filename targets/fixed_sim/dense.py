@@ -17,16 +17,20 @@ from typing import Any
 import numpy as np
 
 from snncc.ir.fast import torch_there
+from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.prepare import PreparedProjection
 
 Array = np.ndarray
 Pair = tuple[int, int]
 Dense = Callable[[Array], Array]
-"""Spikes (rows, size) to sums (rows, size of the target before any pooling), floats, all in kernel layout."""
+"""Spikes (steps, N, size), those of a step contiguous, to sums (steps·N, size of the target before any pooling), floats, all in
+kernel layout."""
 TYPICAL_ROWS = 16
 """For which weights are laid out."""
 PAIRS_FIT = (2**15 - 1) // (2 * 127)
 """Spikes up to this need no VNNI: a pair of products fits 16 bits."""
+LANES = 4
+"""Channels that 8-bit products take at once."""
 BLOCKS = (4, 3, 2)
 """Pooling windows that a dense layer is searched for."""
 
@@ -47,6 +51,8 @@ class _Form:
     groups: int = 1
     flat: bool = False
     """A dense layer: each image is one position with all its values."""
+    spare: int = 0
+    """Channels without anything that sums over blocks get, as many as make a multiple of :data:`LANES`."""
 
 
 def dense_path(q: PreparedProjection, torch_too: bool) -> Dense | None:
@@ -89,9 +95,10 @@ def _form_of(q: PreparedProjection) -> _Form:
     small = _blockwise(p.weight, s)
     if small is None:
         return plain
-    return _Form(
-        q.shape_in, small, *q.shape_out[:2], s, (1, 1), (p.padding[0] // s, p.padding[1] // s), (1, 1), p.groups
-    )
+    padding = p.padding[0] // s, p.padding[1] // s
+    spare = -small.shape[1] % LANES if p.groups == 1 else 0
+    small = np.pad(small, ((0, 0), (0, spare), (0, 0), (0, 0)))
+    return _Form(q.shape_in, small, *q.shape_out[:2], s, (1, 1), padding, (1, 1), p.groups, spare=spare)
 
 
 def _form_of_dense(q: PreparedProjection, limit: int) -> _Form:
@@ -119,24 +126,35 @@ def _blockwise(weight: Array, s: int) -> Array | None:
 
 
 def _runner(form: _Form, convolve: Dense) -> Dense:
-    s, (height, width, _) = form.block, form.shape
-    up, right = -height % s, -width % s
+    s = form.block
 
     def run(spikes: Array) -> Array:
-        x = spikes.reshape(-1, *form.shape)
-        if up or right:
-            x = np.pad(x, ((0, 0), (0, up), (0, right), (0, 0)))
-        if s > 1:
-            tall = sum((x[:, i::s] for i in range(1, s)), x[:, ::s])
-            x = np.ascontiguousarray(sum((tall[:, :, i::s] for i in range(1, s)), tall[:, :, ::s]))
+        x = _blocks_added(spikes, form) if s > 1 else np.ascontiguousarray(spikes).reshape(-1, *form.shape)
         if form.flat:
             x = x.reshape(len(x), 1, 1, -1)
         made = convolve(x)
         if made.shape[1:3] != (form.rows, form.columns):
             made = np.ascontiguousarray(made[:, : form.rows, : form.columns])
-        return made.reshape(len(spikes), -1)
+        return made.reshape(len(x), -1)
 
     return run
+
+
+def _blocks_added(spikes: Array, form: _Form) -> Array:
+    """Spikes (steps, N, size), summed over blocks: (steps·N, H/s, W/s, C and spare ones); nothing is in the rest of the last
+    blocks where H or W is no multiple of s."""
+    s, (height, width, channels) = form.block, form.shape
+    steps, samples = spikes.shape[:2]
+    if height % s or width % s:
+        spikes = np.pad(
+            spikes.reshape(steps, samples, *form.shape), ((0, 0), (0, 0), (0, -height % s), (0, -width % s), (0, 0))
+        )
+    tall, wide = -(-height // s), -(-width // s)
+    sums = np.empty((steps, samples, tall, wide, channels + form.spare), spikes.dtype)
+    sums[..., channels:] = 0
+    row = np.empty((wide * s, channels), spikes.dtype)
+    kernels.add_blocks(spikes.reshape(steps, samples, tall, s, wide * s * channels), row, sums)
+    return sums.reshape(-1, *sums.shape[2:])
 
 
 def _by_onednn(form: _Form) -> Dense:
@@ -159,7 +177,7 @@ def _by_onednn(form: _Form) -> Dense:
         return multiply
     how = list(form.stride), list(form.padding), list(form.dilation), form.groups
     height, width, channels = form.shape
-    typical = [TYPICAL_ROWS, channels, -(-height // form.block), -(-width // form.block)]
+    typical = [TYPICAL_ROWS, channels + form.spare, -(-height // form.block), -(-width // form.block)]
     packed = torch.ops.onednn.qconv_prepack(weight, scale, 1.0, 0, *how, typical)
 
     def convolve(x: Array) -> Array:

@@ -53,9 +53,10 @@ def run(program: Program, inputs: Array, options: RunOptions | None = None) -> I
         chunk = slice(start, start + size)
         return run_batch(prepared, paths, inputs[chunk] if static else inputs[:, chunk], options, steps)
 
+    starts = range(0, samples, size)
     with one_torch_thread(), ThreadPoolExecutor(threads) as pool:
         try:
-            for part in pool.map(one, range(0, samples, size)):
+            for part in map(one, starts) if threads == 1 else pool.map(one, starts):
                 parts.append(part)
                 done += part.samples
                 if options.part is not None:
@@ -189,7 +190,8 @@ class _Batch:
                 live = self.live[p.population.name]
                 if self.options.record:
                     live.spikes.append(live.emitted[p.past : p.past + last - first].copy())
-                live.emitted[: p.past] = live.emitted[last - first : last - first + p.past].copy()
+                if last < total:
+                    live.emitted[: p.past] = live.emitted[last - first : last - first + p.past].copy()
         return self._recording()
 
     def _advance(self, p: PreparedPopulation, block: int, start: int, stop: int) -> None:
@@ -255,7 +257,7 @@ class _Batch:
             else:  # the mean over all samples
                 at = max(start - q.projection.delay, 0), max(stop - q.projection.delay, 0)
                 events = float(sender.counts[0, at[0] : at[1]].sum()) * (last - first) / self.samples
-            sums, operations = self._arriving(p, q, np.ascontiguousarray(steps), events)
+            sums, operations = self._arriving(p, q, steps, events)
             live.operations[q.projection.name][start:stop] += operations
             total = sums if total is None else total + sums
         return np.zeros((1, (last - first) * size), p.total) if total is None else np.ascontiguousarray(total)
@@ -266,20 +268,19 @@ class _Batch:
         """Shifted and pooled sums (steps, size) that spikes ``steps`` (steps, N, size), about ``events`` of them, cause, and the
         operations of each step."""
         paths = self.paths[q.projection.name]
-        if paths.dense is not None and paths.prefers_dense(len(steps) * steps.shape[1], events):
-            sums = paths.dense(steps.reshape(-1, q.sizes[0]))
-            operations = [int(kernels.used_synapses(step, q.fan_out)) for step in steps]
+        if paths.dense is not None and paths.prefers_dense(len(steps) * steps.shape[1], events, len(steps)):
+            sums = paths.dense(steps)
+            operations = np.zeros(len(steps), np.int64)
+            kernels.used_synapses(steps, q.fan_out, operations)
         else:
             made = [by_events(q, step) for step in steps]
-            sums, operations = (
-                np.concatenate([s for s, _ in made]) if len(made) > 1 else made[0][0],
-                [o for _, o in made],
-            )
+            sums = np.concatenate([s for s, _ in made]) if len(made) > 1 else made[0][0]
+            operations = np.asarray([o for _, o in made], np.int64)
         if q.projection.shift or len(p.projections) > 1 or q.pooled:
             into = np.zeros(sums.shape, p.total)
             kernels.add_shifted(sums, q.projection.shift, into)
             sums = max_pooled(q, into) if q.pooled else into
-        return sums.reshape(len(steps), -1), np.asarray(operations, np.int64)
+        return sums.reshape(len(steps), -1), operations
 
     def _read(self, live: _Live, spikes: Array, t: int) -> None:
         """Adds what the readout sees of the steps from t on: ``spikes`` (steps, size)."""

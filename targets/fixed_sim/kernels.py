@@ -12,6 +12,8 @@ import numpy as np
 
 from snncc.targets.fixed_sim.compiled import compiled
 
+STRETCH = 2048
+"""Neurons that are looked at at once."""
 FEW = 2
 """Events that reach the same targets and are added one after the other."""
 
@@ -177,15 +179,42 @@ def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: 
 
 
 @compiled()
-def used_synapses(spikes, fan_out):  # type: ignore[no-untyped-def]
-    """The synaptic operations of ``spikes`` (rows, size), where no kernel counted them."""
-    operations, whole = 0, fan_out.dtype.type  # which holds the sum of all of them
-    for n in range(spikes.shape[0]):
-        row, total = spikes[n], whole(0)
-        for i in range(row.size):
-            total = whole(total + (fan_out[i] if row[i] != 0 else whole(0)))
-        operations += total
-    return operations
+def used_synapses(spikes, fan_out, operations):  # type: ignore[no-untyped-def]
+    """``operations`` (steps,) grows by the synaptic operations of ``spikes`` (steps, N, size), where no kernel counted them; a
+    stretch of neurons at a time, whose fan-out stays in the first-level cache."""
+    whole = fan_out.dtype.type  # which holds the sum of all of them
+    for start in range(0, fan_out.size, STRETCH):
+        used = fan_out[start : start + STRETCH]
+        for t in range(spikes.shape[0]):
+            for n in range(spikes.shape[1]):
+                row, total = spikes[t, n, start : start + STRETCH], whole(0)
+                for i in range(row.size):
+                    total = whole(total + (used[i] if row[i] != 0 else whole(0)))
+                operations[t] += total
+
+
+@compiled()
+def add_blocks(images, row, sums):  # type: ignore[no-untyped-def]
+    """``sums`` (steps, N, H/s, W/s, C or more) becomes the sums over s × s positions of images (steps, N, H/s, s, W·C);
+    ``row`` (W, C) is room for the sums over s rows."""
+    whole, flat = sums.dtype.type, row.reshape(-1)
+    s = images.shape[3]
+    for t in range(images.shape[0]):
+        for n in range(images.shape[1]):
+            for y in range(images.shape[2]):
+                rows, into = images[t, n, y], sums[t, n, y]
+                for i in range(flat.size):
+                    flat[i] = rows[0, i]
+                for k in range(1, s):
+                    for i in range(flat.size):
+                        flat[i] = whole(flat[i] + rows[k, i])
+                for x in range(into.shape[0]):
+                    first, second, total = row[x * s], row[x * s + 1], into[x]
+                    for c in range(first.size):
+                        total[c] = whole(first[c] + second[c])
+                    for k in range(2, s):
+                        for c in range(first.size):
+                            total[c] = whole(total[c] + row[x * s + k, c])
 
 
 @compiled()

@@ -7,10 +7,6 @@ int64; in int32 nothing may leave 31 bits on the way (:func:`snncc.targets.fixed
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import numpy as np
 
 from snncc.targets.fixed_sim.compiled import compiled
@@ -225,71 +221,3 @@ def update(  # type: ignore[no-untyped-def]
                 old_u[j] = w[j]
                 leaving[j] = n[j]
             counts[0, t] += count_fired(leaving)
-
-
-@cache
-def immediate(levels: int, leaks: bool, reset: int, awake: bool) -> Any:
-    """:func:`update` for the commonest neurons, with its choices as constants of the compilation: no current of their own, a
-    reset in the same step, few levels, no clamp, no overflow rule, rounding to nearest. ``awake``: biases keep all of them active.
-
-    Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, ``counts``, ``first`` and ``fresh`` of
-    :func:`update`. A sum in the loop of a step, such as a count of spikes, would halve its speed.
-    """
-
-    @compiled()
-    def steps_of(current, u, v, spikes, constants, guard_bits, counts, first, fresh):  # type: ignore[no-untyped-def]
-        whole = v.dtype.type
-        guard, period, size = whole(guard_bits), constants.shape[1], current.shape[1]
-        for start in range(0, size, period):
-            m, place, at = min(period, size - start), first + start, 0 if fresh else start
-            x, old_u = v[at : at + m], u[at : at + m]
-            for j in range(m if fresh else 0):
-                x[j], old_u[j] = constants[V_INIT, j], whole(0)
-            threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
-            amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
-            decay_v, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]
-            for t in range(spikes.shape[0] - 1):
-                arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
-                leaving = spikes[t + 1, place : place + m]
-                counts[1, t] += m if awake else count_active(arriving, x, old_u, bias, current_bias)
-                for j in range(m):
-                    w = whole(whole(whole(arriving[j]) << guard) + current_bias[j])
-                    y = x[j]
-                    if leaks:
-                        y = whole((np.int64(y) * np.int64(decay_v[j]) + 2048) >> 12)
-                    y = whole(y + whole(w + bias[j]))
-                    n = whole(y >= threshold[j])
-                    for level in range(1, levels):
-                        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
-                    if reset == TO_VALUE:
-                        y = value[j] if n != 0 else y
-                    elif reset == SUBTRACT and levels > 1:
-                        y = whole(y - whole(n * amount[j]))
-                    elif reset == SUBTRACT:
-                        y = whole(y - (amount[j] if n != 0 else whole(0)))
-                    x[j] = y
-                    old_u[j] = w
-                    leaving[j] = n
-                counts[0, t] += count_fired(leaving)
-
-    return steps_of
-
-
-def stepper(
-    constants: np.ndarray, guard_bits: int, levels: int, flags: int, reset: int, rules: tuple[int, int, int, int]
-) -> Callable[..., None]:
-    """The fastest kernel for a population, as a function of ``current``, ``u``, ``v``, ``spikes``, ``counts``, ``first`` and
-    ``fresh`` of :func:`update`; ``rules`` are rounding, overflow of the current, of the membrane, and their limit."""
-    if flags & ~LEAKS == FIRES and levels <= FEW_LEVELS and rules[:3] == (NEAREST, UNBOUNDED, UNBOUNDED):
-        awake = bool(((constants[BIAS] | constants[CURRENT_BIAS]) != 0).all())
-        fast = immediate(levels, flags & LEAKS != 0, reset, awake)
-
-        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int, fresh: bool) -> None:
-            fast(current, u, v, spikes, constants, guard_bits, counts, first, fresh)
-
-    else:
-
-        def step(current: Any, u: Any, v: Any, spikes: Any, counts: Any, first: int, fresh: bool) -> None:
-            update(current, u, v, spikes, constants, guard_bits, levels, flags, reset, *rules, counts, first, fresh)
-
-    return step

@@ -14,6 +14,7 @@ from snncc.errors import UnsupportedError
 from snncc.program.bounds import PopulationBounds, prove_bounds
 from snncc.program.program import DECAY_ONE, Population, Program, Projection, conv_shape
 from snncc.targets.fixed_sim import kernels, neurons
+from snncc.targets.fixed_sim.immediate import stepper
 from snncc.targets.fixed_sim.layout import kernel_index, to_kernel
 
 Array = np.ndarray
@@ -121,7 +122,7 @@ class PreparedPopulation:
         total: type of what arrives where several projections, or a shifted one, bring it.
         spike: type of its spikes.
         period: of its constants, in neurons.
-        step: advances its neurons (see :func:`neurons.stepper`).
+        step: advances its neurons (see :func:`snncc.targets.fixed_sim.immediate.stepper`).
         past: steps of its spikes that are still needed after a step.
         stepwise: whether it hears later populations, or itself, so that it must run step by step.
     """
@@ -232,9 +233,10 @@ def _population(
         neurons.LEAKS: bool((p.decay_v != DECAY_ONE).any()),
     }
     constants = _repeating(rows, p.shape, state)
-    step = neurons.stepper(
+    step = stepper(
         constants, p.guard_bits, p.levels, sum(bit for bit, on in flags.items() if on),
         {"none": neurons.NONE, "subtract": neurons.SUBTRACT, "to_value": neurons.TO_VALUE}[p.reset], rules,
+        max(-proof.membrane[0], proof.membrane[1], int(np.abs(p.v_init).max())),
     )  # fmt: skip
     projections = tuple(_projection(program, q, ranges[q.source]) for q in program.incoming(p.name))
     return PreparedPopulation(

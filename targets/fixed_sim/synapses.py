@@ -24,16 +24,18 @@ from snncc.targets.fixed_sim.prepare import PreparedProjection, spike_type
 
 Array = np.ndarray
 CACHE_VARIABLE = "SNNCC_CACHE"
-TRIAL_ROWS, TRIAL_ACTIVITY, TRIALS = 16, 0.03, 3
+TRIAL_ROWS, TRIAL_ACTIVITY, TRIALS = (8, 64), 0.03, 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Nanoseconds: ``dense`` a row (a sample at one step), ``silent`` a row of events without any, ``event`` a synaptic
-    operation of the event path."""
+    """Nanoseconds: ``dense`` a row (a sample at one step) and ``dense_call`` whatever the rows, ``silent`` and ``silent_call``
+    the same of events without any, ``event`` a synaptic operation of the event path."""
 
     dense: float
+    dense_call: float
     silent: float
+    silent_call: float
     event: float
 
 
@@ -45,14 +47,15 @@ class Paths:
     dense: Dense | None
     cost: Cost | None
 
-    def prefers_dense(self, rows: int, events: float) -> bool:
-        """Whether the dense path is the cheaper one for ``rows`` rows with ``events`` spikes in all."""
+    def prefers_dense(self, rows: int, events: float, steps: int = 1) -> bool:
+        """Whether the dense path is the cheaper one for ``rows`` rows with ``events`` spikes in all, of so many ``steps``."""
         if self.dense is None:
             return False
         if self.cost is None:
             return True
-        operations = events * self.projection.mean_fan_out
-        return rows * self.cost.dense < rows * self.cost.silent + operations * self.cost.event
+        c, operations = self.cost, events * self.projection.mean_fan_out
+        by_events = steps * c.silent_call + rows * c.silent + operations * c.event
+        return c.dense_call + rows * c.dense < by_events
 
 
 def paths_of(q: PreparedProjection, path: str, torch_too: bool) -> Paths:
@@ -91,7 +94,9 @@ def by_events(q: PreparedProjection, spikes: Array) -> tuple[Array, int]:
 
 def by_dense(q: PreparedProjection, dense: Dense, spikes: Array) -> tuple[Array, int]:
     """As :func:`by_events`, the sums as floats."""
-    return dense(spikes), int(kernels.used_synapses(spikes, q.fan_out))
+    operations = np.zeros(1, np.int64)
+    kernels.used_synapses(spikes[None], q.fan_out, operations)
+    return dense(spikes[None]), int(operations[0])
 
 
 def max_pooled(q: PreparedProjection, sums: Array) -> Array:
@@ -120,13 +125,21 @@ def cost_of(q: PreparedProjection, dense: Dense) -> Cost:
 
 
 def _measure(q: PreparedProjection, dense: Dense) -> Cost:
-    random = np.random.default_rng(0)
-    some = (random.random((TRIAL_ROWS, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
-    silent = _shortest(lambda: by_events(q, np.zeros_like(some)))
+    random, most = np.random.default_rng(0), TRIAL_ROWS[-1]
+    some = (random.random((most, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
+    none = np.zeros_like(some)
+    silent = _line([_shortest(lambda rows=rows: by_events(q, none[:rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
+    counted = _line([_shortest(lambda rows=rows: by_dense(q, dense, some[:rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
     operations = by_events(q, some)[1]
-    busy = _shortest(lambda: by_events(q, some))
-    counted = _shortest(lambda: by_dense(q, dense, some))
-    return Cost(counted / TRIAL_ROWS, silent / TRIAL_ROWS, max(0.0, busy - silent) / max(1, operations))
+    event = (_shortest(lambda: by_events(q, some)) - silent[0] * most - silent[1]) / max(1, operations)
+    return Cost(*counted, *silent, max(0.0, event))
+
+
+def _line(times: list[float]) -> tuple[float, float]:
+    """(a row, whatever the rows) of the times of :data:`TRIAL_ROWS`."""
+    (fewer, more), (first, last) = TRIAL_ROWS, times
+    row = max(0.0, (last - first) / (more - fewer))
+    return row, max(0.0, first - fewer * row)
 
 
 def _shortest(run: Callable[[], Any]) -> float:

@@ -145,7 +145,7 @@ def test_8_bit_kernels_are_not_used_where_they_saturate(monkeypatch: pytest.Monk
 def test_the_cheaper_path_is_taken() -> None:
     _, q = prepared("3x3")
     path = dense_path(q, False)
-    both = Paths(q, path, Cost(dense=1000.0, silent=100.0, event=1.0))
+    both = Paths(q, path, Cost(dense=1000.0, dense_call=0.0, silent=100.0, silent_call=0.0, event=1.0))
     breaks_even = 900 / q.mean_fan_out  # events a row
     assert not both.prefers_dense(10, int(10 * breaks_even * 0.9))
     assert both.prefers_dense(10, int(10 * breaks_even * 1.1))
