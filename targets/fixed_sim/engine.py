@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
 from snncc.targets.fixed_sim.prepare import PreparedPopulation, PreparedProgram, PreparedProjection, prepare
-from snncc.targets.fixed_sim.synapses import Paths, by_events, max_pooled, paths_of
+from snncc.targets.fixed_sim.synapses import Paths, by_dense, by_events, max_pooled, paths_of
 
 Array = np.ndarray
 BLOCK_BYTES = 32 << 20
@@ -143,9 +144,10 @@ class _Batch:
         source = self.program.source
         self.static = source.encoding == "static"
         self.samples = inputs.shape[0] if self.static else inputs.shape[1]
-        frames = [to_kernel(x, source.shape).astype(prepared.frame) for x in ([inputs] if self.static else inputs)]
-        nothing = [np.zeros_like(frames[0])] * (0 if self.static else prepared.past)
-        self.frames = np.stack(nothing + frames)
+        given, past = ([inputs], 0) if self.static else (inputs, prepared.past)
+        self.frames = np.zeros((past + len(given), self.samples, math.prod(source.shape)), prepared.frame)
+        for frame, x in zip(self.frames[past:], given, strict=True):
+            frame[:] = to_kernel(x.astype(prepared.frame), source.shape)
         self.steps = steps
         self.live = {p.population.name: self._begin(p) for p in prepared.populations}
         self.scores: Array | int = 0
@@ -269,13 +271,9 @@ class _Batch:
         operations of each step."""
         paths = self.paths[q.projection.name]
         if paths.dense is not None and paths.prefers_dense(len(steps) * steps.shape[1], events, len(steps)):
-            sums = paths.dense(steps)
-            operations = np.zeros(len(steps), np.int64)
-            kernels.used_synapses(steps, q.fan_out, operations)
+            sums, operations = by_dense(q, paths.dense, steps)
         else:
-            made = [by_events(q, step) for step in steps]
-            sums = np.concatenate([s for s, _ in made]) if len(made) > 1 else made[0][0]
-            operations = np.asarray([o for _, o in made], np.int64)
+            sums, operations = by_events(q, steps)
         if q.projection.shift or len(p.projections) > 1 or q.pooled:
             into = np.zeros(sums.shape, p.total)
             kernels.add_shifted(sums, q.projection.shift, into)

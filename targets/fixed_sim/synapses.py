@@ -72,31 +72,37 @@ _made: weakref.WeakKeyDictionary[PreparedProjection, dict[tuple[str, bool], Path
 """Weights are laid out once for all runs of a Program."""
 
 
-def by_events(q: PreparedProjection, spikes: Array) -> tuple[Array, int]:
-    """(sums (rows, size) before shift and pooling, synaptic operations) of ``spikes`` (rows, size)."""
-    sums = np.zeros((len(spikes), q.sizes[1]), q.sums)
+def by_events(q: PreparedProjection, steps: Array) -> tuple[Array, Array]:
+    """(sums (steps·N, size) before shift and pooling, synaptic operations (steps,)) of spikes ``steps`` (steps, N, size)."""
+    sums = np.empty((steps.shape[0] * steps.shape[1], q.sizes[1]), q.sums)
+    sums.fill(0)
+    parts = np.split(sums, len(steps))
+    return sums, np.asarray([_scatter(q, *one) for one in zip(steps, parts, strict=True)], np.int64)
+
+
+def _scatter(q: PreparedProjection, spikes: Array, sums: Array) -> int:
+    """Adds to ``sums`` (N, size) what ``spikes`` (N, size) bring, and returns the synaptic operations."""
     if q.projection.kind == "sparse":
-        return sums, int(kernels.scatter_sparse(spikes, *q.weights, q.fan_out, sums))
+        return int(kernels.scatter_sparse(spikes, *q.weights, q.fan_out, sums))
     channels = q.sizes[0] if q.shape_in is None else q.shape_in[2]
     eights = spikes.dtype == np.uint8 and channels % 8 == 0 and q.sizes[0] % 8 == 0
     words = spikes.view(np.uint64) if eights else np.zeros((len(spikes), 0), np.uint64)
     narrow = np.empty(0, np.int16 if q.weights[0].dtype == np.int8 else q.sums)  # no sum of four is wider
     if q.shape_in is None:
-        return sums, int(kernels.scatter_dense(spikes, words, narrow, *q.weights, q.fan_out, sums))
+        return int(kernels.scatter_dense(spikes, words, narrow, *q.weights, q.fan_out, sums))
     p = q.projection
     if q.plain:
-        kernel = p.weight.shape[2:]
-        how = (q.shape_in, q.shape_out, p.stride, p.padding, kernel)
-        return sums, int(kernels.scatter_conv(spikes, words, narrow, *q.weights, q.fan_out, sums, *how))
+        how = (q.shape_in, q.shape_out, p.stride, p.padding, p.weight.shape[2:])
+        return int(kernels.scatter_conv(spikes, words, narrow, *q.weights, q.fan_out, sums, *how))
     how = (q.shape_in, q.shape_out, p.stride, p.padding, p.dilation)
-    return sums, int(kernels.scatter_grouped(spikes, *q.weights, q.fan_out, sums, *how))
+    return int(kernels.scatter_grouped(spikes, *q.weights, q.fan_out, sums, *how))
 
 
-def by_dense(q: PreparedProjection, dense: Dense, spikes: Array) -> tuple[Array, int]:
+def by_dense(q: PreparedProjection, dense: Dense, steps: Array) -> tuple[Array, Array]:
     """As :func:`by_events`, the sums as floats."""
-    operations = np.zeros(1, np.int64)
-    kernels.used_synapses(spikes[None], q.fan_out, operations)
-    return dense(spikes[None]), int(operations[0])
+    operations = np.zeros(len(steps), np.int64)
+    kernels.used_synapses(steps, q.fan_out, operations)
+    return dense(steps), operations
 
 
 def max_pooled(q: PreparedProjection, sums: Array) -> Array:
@@ -126,11 +132,11 @@ def cost_of(q: PreparedProjection, dense: Dense) -> Cost:
 
 def _measure(q: PreparedProjection, dense: Dense) -> Cost:
     random, most = np.random.default_rng(0), TRIAL_ROWS[-1]
-    some = (random.random((most, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
+    some = (random.random((1, most, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
     none = np.zeros_like(some)
-    silent = _line([_shortest(lambda rows=rows: by_events(q, none[:rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
-    counted = _line([_shortest(lambda rows=rows: by_dense(q, dense, some[:rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
-    operations = by_events(q, some)[1]
+    silent = _line([_shortest(lambda rows=rows: by_events(q, none[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
+    counted = _line([_shortest(lambda rows=rows: by_dense(q, dense, some[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
+    operations = int(by_events(q, some)[1][0])
     event = (_shortest(lambda: by_events(q, some)) - silent[0] * most - silent[1]) / max(1, operations)
     return Cost(*counted, *silent, max(0.0, event))
 
