@@ -12,7 +12,7 @@ import numpy as np
 
 from snncc.targets.fixed_sim.compiled import compiled
 
-STRETCH = 2048
+STRETCH = 8192
 """Neurons that are looked at at once."""
 FEW = 1
 """Events that reach the same targets and are added one after the other."""
