@@ -56,7 +56,8 @@ def pareto_svg(title: str, axis: str, marks: Sequence[Mark], limit: float) -> st
     if low < limit < top:
         shapes.append(f'<line class="limit" x1="{LEFT}" x2="{LEFT + wide}" y1="{y(limit):.1f}" y2="{y(limit):.1f}"/>')
         shapes.append(_text(LEFT + wide, y(limit) - 5, "budget", "end"))
-    points, before = [], None
+    points: list[str] = []
+    before: Mark | None = None
     for m in sorted((m for m in marks if m.on_front), key=lambda m: m.cost):
         points += [] if before is None else [f"{x(m.cost):.1f},{y(before.accuracy):.1f}"]
         points.append(f"{x(m.cost):.1f},{y(m.accuracy):.1f}")
