@@ -24,17 +24,18 @@ LEAST_RISE = 0.01
 """Relative rise of the spikes below which it is no regression, however sure: retrained networks differ by as much."""
 MAX_BYTES = 64 << 20
 MAX_SAMPLES = 1 << 24
-_ANEW = "write it anew: snncc verify … --json > FILE"
+ANEW = "write it anew: snncc verify … --json > FILE"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an earlier verification found of which samples of which data."""
+    """What an earlier verification found of which samples of which data; ``costs``: its entry of that name, unread."""
 
     file: str
     data: str
     sampling: str
     found: PerSample
+    costs: Any = None
 
 
 def per_sample_facts(found: Verification, data: str) -> dict[str, Any]:
@@ -57,19 +58,19 @@ def read_baseline(path: Path) -> Baseline:
             raise InputError(f"{path}: is {path.stat().st_size:,} bytes; a baseline has {MAX_BYTES:,} at most")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such baseline; {_ANEW}") from None
+        raise InputError(f"{path}: no such baseline; {ANEW}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no readable JSON ({error}); {_ANEW}") from error
+        raise InputError(f"{path}: is no readable JSON ({error}); {ANEW}") from error
     entry = value.get("per_sample") if isinstance(value, dict) else None
     if not isinstance(entry, dict):
-        raise InputError(f"{path}: is no result of snncc verify (it has no entry per_sample); {_ANEW}")
+        raise InputError(f"{path}: is no result of snncc verify (it has no entry per_sample); {ANEW}")
     if entry.get("version") != VERSION:
-        raise InputError(f"{path}: has version {entry.get('version')!r}, this snncc reads {VERSION}; {_ANEW}")
+        raise InputError(f"{path}: has version {entry.get('version')!r}, this snncc reads {VERSION}; {ANEW}")
     right = None if entry.get("right") is None else _unpacked(path, entry, "right")
     found = PerSample(right, _unpacked(path, entry, "same"), _unpacked(path, entry, "spikes"))
     if len({len(x) for x in (found.right, found.same, found.spikes) if x is not None}) != 1 or not found.same:
-        raise InputError(f"{path}: is damaged: its entries are of different numbers of samples; {_ANEW}")
-    return Baseline(str(path), str(entry.get("data")), str(entry.get("sampling")), found)
+        raise InputError(f"{path}: is damaged: its entries are of different numbers of samples; {ANEW}")
+    return Baseline(str(path), str(entry.get("data")), str(entry.get("sampling")), found, value.get("costs"))
 
 
 def check_same_samples(baseline: Baseline, data: str, sampling: str) -> None:
@@ -78,7 +79,7 @@ def check_same_samples(baseline: Baseline, data: str, sampling: str) -> None:
         if before != now:
             raise InputError(
                 f"{baseline.file}: its {name}: {before}; now: {now}. Samples are compared one by one: verify on the "
-                f"baseline's own, or {_ANEW}"
+                f"baseline's own, or {ANEW}"
             )
 
 
@@ -145,5 +146,5 @@ def _unpacked(path: Path, entry: Mapping[str, Any], key: str) -> tuple[int, ...]
             raise ValueError("is cut off or too long")
         numbers = np.frombuffer(data, "<i8")
     except (binascii.Error, zlib.error, ValueError) as error:
-        raise InputError(f"{path}: its {key!r} is damaged ({error}); {_ANEW}") from error
+        raise InputError(f"{path}: its {key!r} is damaged ({error}); {ANEW}") from error
     return tuple(numbers.tolist())

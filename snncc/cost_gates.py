@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET, UNDECIDED
-from snncc.feed import Inputs, pick, sample_count, take
+from snncc.feed import Inputs, sample_count, take
 from snncc.gates import Gate
 from snncc.program.program import Program
-from snncc.sampling import Sampling
+from snncc.sampling import Sampling, sampled
 from snncc.target import RunOptions, Target
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check_costs(program: Program, engine: Target, inputs: Inputs, limits: CostLi
     """Raises :class:`InputError`, after one sample instead of all, where the network does not fit the chip or what is asked is
     not modelled."""
     if limits.any:
-        _gates(_profile(program, engine, take(inputs, program.source, 0, 1), limits, RunOptions()), limits)
+        _gates(priced(program, engine, take(inputs, program.source, 0, 1), limits, RunOptions()), limits)
 
 
 def cost_gates(
@@ -70,13 +70,13 @@ def cost_gates(
     """Gates on the mean of the first ``samples`` of ``sampling``, run on ``engine``. Raises as :func:`check_costs`."""
     if not limits.any:
         return []
-    if sampling.order is not None:
-        inputs = pick(inputs, program.source, sampling.order[:samples])
+    inputs = sampled(inputs, program.source, sampling, samples)
     assert sample_count(inputs, program.source) == samples
-    return _gates(_profile(program, engine, inputs, limits, options), limits)
+    return _gates(priced(program, engine, inputs, limits, options), limits)
 
 
-def _profile(program: Program, engine: Target, inputs: Inputs, limits: CostLimits, options: RunOptions) -> Profile:
+def priced(program: Program, engine: Target, inputs: Inputs, limits: CostLimits, options: RunOptions) -> Profile:
+    """A run on ``engine``, placed on the chip and priced as ``limits`` say."""
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
     from snncc.profile import chip_of, measure, profile
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.errors import InputError
+from snncc.feed import Entry, Inputs, pick, sample_count, take
 
 Array = np.ndarray
 AUTO, ALL = "auto", "all"
@@ -48,6 +49,13 @@ def choose_samples(text: str, count: int, limit: int | None, as_sample: bool, se
     wanted = count if text == AUTO else _whole_number(text)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)[:wanted]
     return Sampling(f"random:{seed}", order, None if as_sample else count, text == AUTO)
+
+
+def sampled(inputs: Inputs, entry: Entry, sampling: Sampling, samples: int) -> Inputs:
+    """The first ``samples`` of what ``sampling`` takes of ``inputs``."""
+    if sampling.order is not None:
+        return pick(inputs, entry, sampling.order[:samples])
+    return inputs if sample_count(inputs, entry) == samples else take(inputs, entry, 0, samples)
 
 
 def _whole_number(text: str) -> int:

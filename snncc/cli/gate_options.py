@@ -25,6 +25,7 @@ class GateOptions:
     costs: str | None
     chip: str | None
     baseline: Path | None
+    baseline_tolerance: float
     samples: str
     seed: int
     as_sample: bool
@@ -70,7 +71,15 @@ def gate_options(function: F) -> F:
             "--baseline",
             type=file,
             metavar="FILE",
-            help="Fail where it got worse, beyond chance, than what an earlier verify --json wrote.",
+            help="Fail where it got worse, beyond chance, or dearer than what an earlier verify --json wrote.",
+        ),
+        click.option(
+            "--baseline-tolerance",
+            type=click.FloatRange(min=0),
+            default=2.0,
+            show_default=True,
+            metavar="PERCENT",
+            help="By which energy and latency may rise beyond the baseline's.",
         ),
         click.option(
             "--samples",

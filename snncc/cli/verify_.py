@@ -68,6 +68,7 @@ def command(
     from dataclasses import replace
 
     from snncc.baseline import check_same_samples, read_baseline, regressions
+    from snncc.baseline_costs import check_same_prices, cost_regressions, measured_costs, prices_of, read_costs
     from snncc.cluster import cluster
     from snncc.cost_gates import CostLimits, check_costs, cost_gates
     from snncc.evidence import FAILED, UNDECIDED, Errors
@@ -89,6 +90,9 @@ def command(
         asked.max_energy_uj, asked.max_latency_ms, asked.max_cores, asked.energy_scope, asked.costs, asked.chip
     )
     earlier = None if asked.baseline is None else read_baseline(asked.baseline)
+    dear = None if earlier is None else read_costs(earlier.file, earlier.costs)
+    if earlier is not None and dear is not None:
+        check_same_prices(earlier.file, dear, *prices_of(priced))
     for file in filter(None, (asked.junit, asked.markdown)):
         check_writable(file)
     so_far.on_request(lambda: "nothing yet")
@@ -119,8 +123,15 @@ def command(
             how, update, spread, watch, sampling,
         )  # fmt: skip
         gates = [*found.gates, *cost_gates(program, engine, inputs, priced, how, sampling, found.samples)]
+        costs = None
+        if as_json or dear is not None:
+            costs = measured_costs(program, engine, inputs, priced, how, sampling, found.samples)
     if earlier is not None:
         gates += regressions(earlier, found, limits.errors)
+        if dear is not None and costs is not None:
+            gates += cost_regressions(dear, costs, priced.scope, asked.baseline_tolerance)
+        else:
+            terminal.fact("note", f"{earlier.file} holds no costs, so none are judged; write it anew", err=True)
     found = replace(found, gates=gates)
     if asked.junit is not None:
         suite, seconds = f"{Path(model).name}.{target.name}", time.monotonic() - began
@@ -128,7 +139,7 @@ def command(
     if asked.markdown is not None:
         _write(asked.markdown, verify_markdown(found, Path(model).name, target.name, data_name))
     if as_json:
-        terminal.print_json(verify_facts(found, target.name, data_name))
+        terminal.print_json(verify_facts(found, target.name, data_name, costs))
     else:
         show(found, target.name, limits)
     if found.outcome == FAILED:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from snncc.baseline import per_sample_facts
+from snncc.baseline_costs import Costs, cost_facts
 from snncc.compare import Comparison
 from snncc.verify import Verification
 
 
-def verify_facts(v: Verification, target: str, data: str) -> dict[str, Any]:
-    """Accuracies and shares in 0..1; a gate's figures in its own unit."""
+def verify_facts(v: Verification, target: str, data: str, costs: Costs | None = None) -> dict[str, Any]:
+    """Accuracies and shares in 0..1; a gate's figures in its own unit; ``costs`` for a later run to compare with."""
     return {
         "target": target,
         "samples": v.samples,
@@ -28,6 +29,7 @@ def verify_facts(v: Verification, target: str, data: str) -> dict[str, Any]:
         "outcome": v.outcome,
         "passed": v.passed,
         "per_sample": per_sample_facts(v, data),
+        "costs": None if costs is None else cost_facts(costs),
     }
 
 

@@ -114,7 +114,7 @@ def test_a_random_draw_names_samples_by_their_number_in_the_data(verify: Any, fo
 def test_a_baseline_holds_what_is_no_worse_and_fails_what_is(verify: Any, tmp_path: Path) -> None:
     (tmp_path / "before.json").write_text(verify("--json")[1], encoding="utf-8")
     code, out, _ = verify("--baseline", tmp_path / "before.json", "--json")
-    assert code == 0 and len(gates(out)) == 4
+    assert code == 0 and len(gates(out)) == 7
     code, out, _ = verify("--baseline", tmp_path / "before.json", "--bits", 2)
     assert code == 1 and "accuracy, samples lost since the baseline" in out and "got worse" in out
     (tmp_path / "bad.json").write_text(verify("--bits", 2, "--json")[1], encoding="utf-8")
