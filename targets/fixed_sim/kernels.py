@@ -14,7 +14,7 @@ from snncc.targets.fixed_sim.compiled import compiled
 
 STRETCH = 8192
 """Neurons that are looked at at once."""
-FEW = 1
+FEW = 2
 """Events that reach the same targets and are added one after the other."""
 
 
@@ -49,15 +49,11 @@ def add_weights(row, weight, found, once, low, scale, offset, narrow):  # type: 
             pairs = part(part(part(w0[o]) + part(w1[o])) + part(part(w2[o]) + part(w3[o])))
             row[o] = whole(row[o] + whole(pairs))
         e += 4
-    if e + 2 <= once:
-        w0, w1 = weight[scale * found[e] + offset, low:high], weight[scale * found[e + 1] + offset, low:high]
-        for o in range(row.size):
-            row[o] = whole(row[o] + whole(part(part(w0[o]) + part(w1[o]))))
-        e += 2
-    if e < once:
+    while e < once:
         w0 = weight[scale * found[e] + offset, low:high]
         for o in range(row.size):
             row[o] = whole(row[o] + whole(w0[o]))
+        e += 1
 
 
 @compiled()
