@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +35,10 @@ Array = np.ndarray
 BATCH_VALUES = 1 << 25
 """Recorded spikes of a batch, all neurons and steps: 128 MiB as int32."""
 BATCH = 250
+
+
+Counts = dict[str, dict[str, Number]]
+"""Population to its events."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +135,10 @@ class Profile:
         return self.account.costs
 
 
+Placer = Callable[[Measured, Chip], tuple[Placement | None, list[Finding]]]
+"""(where it is, or None; all findings) of what was measured, on a chip."""
+
+
 def measure(
     program: Program,
     engine: Target,
@@ -196,22 +204,22 @@ def profile(
     period_seconds: float | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    placer: Placer | None = None,
 ) -> Profile:
     """Place what was measured on ``chip``, as its spikes ask for, and price it there.
 
-    Where it does not fit, or there is no chip, each population counts as a core of its own, and what needs a placement is not
-    modelled. ``period_seconds``: shortest time of a step, where the chip is clocked by one. Raises :class:`InputError`.
+    ``placer`` decides how, :func:`on_fewest_cores` if None. Where it does not fit, or there is no chip, each population counts as a
+    core of its own, and what needs a placement is not modelled. ``period_seconds``: shortest time of a step, where the chip is
+    clocked by one. Raises :class:`InputError`.
     """
     program = measured.program
-    placement, findings = (None, []) if chip is None else _placed(measured, chip)
+    placement, findings = (None, []) if chip is None else (placer or on_fewest_cores)(measured, chip)
     if placement is None or measured.activity is None:
         by_layer = unplaced_counts(program, measured.counts, measured.samples, measured.source_events)
         cores: dict[str, int] | None = None
         run = _counted(measured, by_layer, {}, period_seconds)
     else:
-        counted = place_counts(placement, measured.activity)
-        by_layer, cores = _by_layer(measured, placement, counted)
-        run = _counted_on(measured, by_layer, counted, period_seconds)
+        by_layer, cores, run = placed_run(measured, placement, measured.activity, period_seconds)
     layers = tuple(
         _layer(
             program, p.name, p.size, None if cores is None else cores[p.name], by_layer[p.name], measured.samples, costs
@@ -238,8 +246,12 @@ def profile(
     )
 
 
-def _placed(measured: Measured, chip: Chip) -> tuple[Placement | None, list[Finding]]:
-    cut, findings = partition(measured.program, chip)
+def on_fewest_cores(
+    measured: Measured, chip: Chip, least: Mapping[str, int] | None = None
+) -> tuple[Placement | None, list[Finding]]:
+    """(where it is, or None where something does not fit; all findings), on the fewest cores, or as many a layer as ``least`` says.
+    Raises :class:`InputError` where neurons were not followed."""
+    cut, findings = partition(measured.program, chip, least)
     if cut is None:
         return None, findings
     if measured.activity is None:
@@ -250,7 +262,13 @@ def _placed(measured: Measured, chip: Chip) -> tuple[Placement | None, list[Find
     return place(cut, spikes), findings
 
 
-Counts = dict[str, dict[str, Number]]
+def placed_run(
+    measured: Measured, placement: Placement, activity: Activity, period_seconds: float | None
+) -> tuple[Counts, dict[str, int], Counted]:
+    """(events of each population on its cores, how many cores hold it, all that is priced)."""
+    counted = place_counts(placement, activity)
+    by_layer, cores = _by_layer(measured, placement, counted)
+    return by_layer, cores, _counted_on(measured, by_layer, counted, period_seconds)
 
 
 def _by_layer(measured: Measured, placement: Placement, counted: PlacedCounts) -> tuple[Counts, dict[str, int]]:

@@ -4,7 +4,8 @@ Rules:
 
 1. A core holds a box of one population (:mod:`snncc.chip.footprint`). A population is cut into a grid of boxes, by channels,
    rows and columns for a convolution and by neurons otherwise; of all grids of nearly equal boxes that respect every limit
-   the one with the fewest boxes is taken, then the squarest, then the one with the most channels a box.
+   the one with the fewest boxes is taken, then the squarest, then the one with the most channels a box. A caller may ask
+   for more boxes than that (:mod:`snncc.fastest` does).
 2. How many cores listen to a neuron is known once its targets are cut, so populations are cut last first. Where a later one
    projects back, this repeats until nothing changes. A population's own loop counts as many listeners as it has boxes.
 3. What fits no grid, even with one neuron a core, is a finding, as is a weight, spike or delay that a core cannot hold, and
@@ -14,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 
 import numpy as np
@@ -48,11 +49,13 @@ class Partition:
     Attributes:
         cores: what each core holds, population by population in the Program's order.
         taken: what each core takes up, by :data:`snncc.chip.footprint.CORE_LIMITS`.
+        least: cores of a population that were asked for beyond the fewest; empty where the fewest were.
     """
 
     wiring: Wiring
     cores: tuple[Box, ...]
     taken: tuple[Mapping[str, int], ...]
+    least: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def program(self) -> Program:
@@ -77,13 +80,16 @@ class Partition:
         return made
 
 
-def partition(program: Program, chip: Chip) -> tuple[Partition | None, list[Finding]]:
-    """(the Program cut for the chip, or None where something does not fit; all findings)."""
+def partition(
+    program: Program, chip: Chip, least: Mapping[str, int] | None = None
+) -> tuple[Partition | None, list[Finding]]:
+    """(the Program cut for the chip, or None where something does not fit; all findings). ``least``: on how many cores a
+    population is put at least, by its name."""
     wiring = Wiring(program, chip)
     findings = [f for p in program.projections for f in _projection_findings(wiring, p)]
     findings += [f for name in (program.source.name, *(p.name for p in program.populations))
                  for f in _spike_findings(wiring, name)]  # fmt: skip
-    boxes, misfits = _cut_all(wiring)
+    boxes, misfits = _cut_all(wiring, least or {})
     findings += misfits
     if misfits:
         return None, findings
@@ -91,7 +97,7 @@ def partition(program: Program, chip: Chip) -> tuple[Partition | None, list[Find
     cores = tuple(box for p in program.populations for box in boxes[p.name])
     taken = tuple(measure(wiring, box, listeners[box.population]) for box in cores)
     findings += _still_over(chip, cores, taken)
-    made = Partition(wiring, cores, taken)
+    made = Partition(wiring, cores, taken, least or {})
     if not chip.limits["chips"].allows(made.chips):
         findings.append(
             Finding(
@@ -117,7 +123,7 @@ def _add_listeners(wiring: Wiring, boxes: list[Box], counts: dict[str, Array], o
                 counts[source][ids] += 1
 
 
-def _cut_all(wiring: Wiring) -> tuple[Boxes, list[Finding]]:
+def _cut_all(wiring: Wiring, least: Mapping[str, int]) -> tuple[Boxes, list[Finding]]:
     """Boxes of every population, last first, again while a later one projects back and something still changes."""
     program = wiring.program
     order = {p.name: i for i, p in enumerate(program.populations)}
@@ -133,7 +139,7 @@ def _cut_all(wiring: Wiring) -> tuple[Boxes, list[Finding]]:
                 _add_listeners(wiring, boxes.get(target, []), counts, name)
             listeners = counts[name].reshape(grid_of(population.shape))
             loops = name in wiring.synapses(name)
-            made = cut(wiring, population, listeners, loops)
+            made = cut(wiring, population, listeners, loops, least.get(name, 1))
             alone = listeners + population.size * loops  # a core a neuron, and each hears the loop
             misfits[name] = [] if made is not None else _neuron_findings(wiring, population, alone)
             boxes[name] = made or []
@@ -142,8 +148,11 @@ def _cut_all(wiring: Wiring) -> tuple[Boxes, list[Finding]]:
     return boxes, [f for p in program.populations for f in misfits[p.name]]
 
 
-def cut(wiring: Wiring, population: Population, listeners: Array, loops: bool = False) -> list[Box] | None:
-    """The fewest boxes of a population that respect the limits of a core, or None. ``loops``: its own boxes listen too."""
+def cut(
+    wiring: Wiring, population: Population, listeners: Array, loops: bool = False, least: int = 1
+) -> list[Box] | None:
+    """The fewest boxes of a population, ``least`` or more, that respect the limits of a core, or None. ``loops``: its own boxes
+    listen too."""
     grid = grid_of(population.shape)
     cuts = [_even_cuts(n) for n in grid]
     shapes = np.array(list(product(*cuts)))
@@ -151,7 +160,7 @@ def cut(wiring: Wiring, population: Population, listeners: Array, loops: bool = 
     most = wiring.chip.limits["neurons_per_core"].value
     chosen = np.lexsort((-shapes[:, 0], np.abs(shapes[:, 1] - shapes[:, 2]), counts))
     for i in chosen:
-        if most is not None and np.prod(shapes[i]) > most:
+        if counts[i] < min(least, population.size) or (most is not None and np.prod(shapes[i]) > most):
             continue
         channels, rows, columns = (_ranges(n, int(size)) for n, size in zip(grid, shapes[i], strict=True))
         heard = listeners + int(counts[i]) if loops else listeners

@@ -76,6 +76,7 @@ class Row:
 @shared.data_option
 @shared.limit_option
 @shared.encode_option
+@shared.cut_option
 @shared.engine_options
 @shared.quantise_options
 @shared.semantics_options
@@ -85,6 +86,7 @@ def command(
     names: str,
     data_name: str,
     limit: int | None,
+    cut: str,
     path: str,
     threads: int | None,
     as_json: bool,
@@ -122,7 +124,7 @@ def command(
             how = RunOptions(progress=update, path=path, threads=threads or 0)
             measured = measure(program, engine, inputs, how, any(a.chip for a in mine))
         accuracy = accuracy_of(measured, labels)
-        rows |= {a.name: row(a, measured, accuracy) for a in mine}
+        rows |= {a.name: row(a, measured, accuracy, cut) for a in mine}
     found = [rows[a.name] for a in every]
     if as_json:
         terminal.print_json([facts(r) for r in found])
@@ -172,12 +174,14 @@ def refused(a: Asked, graph: Graph, target: Target, rest: dict[str, Any]) -> Row
     return Row(a.name, a.arithmetic, chip=chip, why=why, findings=tuple(reasons))
 
 
-def row(a: Asked, measured: Measured, accuracy: float | None) -> Row:
+def row(a: Asked, measured: Measured, accuracy: float | None, cut: str) -> Row:
     """A target's figures."""
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
+    from snncc.fastest import FASTEST, fastest
     from snncc.profile import profile
 
-    p = profile(measured, a.costs or load_costs(DEFAULT_COSTS), a.chip)
+    costs = a.costs or load_costs(DEFAULT_COSTS)
+    p = profile(measured, costs, a.chip, placer=fastest(costs) if cut == FASTEST else None)
     spikes, operations = p.total.per_inference["spikes"], p.total.synaptic_operations
     if a.costs is None:
         return Row(a.name, a.arithmetic, accuracy, spikes, operations, why=NO_COSTS)

@@ -42,6 +42,14 @@ def chip_option(required: bool = False) -> Callable[[F], F]:
     )
 
 
+def cut_option(function: F) -> F:
+    """Adds --cut."""
+    return click.option(
+        "--cut", type=click.Choice(["fewest", "fastest"]), default="fewest", show_default=True,
+        help="Cores a layer: the fewest that hold it, or as many as make an inference fastest on the same chips.",
+    )(function)  # fmt: skip
+
+
 data_option = click.option(
     "--data",
     "data_name",

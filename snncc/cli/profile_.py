@@ -29,6 +29,7 @@ MOST_FINDINGS = 5
 @click.option("--energy", is_flag=True, help="Place the network and price it: joules by scope, latency, uncertainty.")
 @click.option("--costs", "cost_name", help="A cost set or a .toml file of your own (loihi1; --sources lists them).")
 @shared.chip_option()
+@shared.cut_option
 @click.option("--period", type=click.FloatRange(min=0, min_open=True), help="Seconds a step takes at least.")
 @click.option("--sources", is_flag=True, help="Print every constant with its conditions and source.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     energy: bool,
     cost_name: str | None,
     chip_name: str | None,
+    cut: str,
     period: float | None,
     sources: bool,
     write_counts: str | None,
@@ -69,6 +71,7 @@ def command(
     signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
+    from snncc.fastest import FASTEST, fastest
     from snncc.files import check_writable
     from snncc.profile import chip_of, measure, profile
     from snncc.registry import get_target
@@ -100,7 +103,7 @@ def command(
         so_far.on_request(done.spikes)
         how = RunOptions(progress=done.progress, part=done.part, path=path, threads=threads or 0)
         measured = measure(program, engine, inputs, how, chip is not None, graph if page is not None else None)
-    found = profile(measured, costs, chip, period)
+    found = profile(measured, costs, chip, period, placer=fastest(costs, period) if cut == FASTEST else None)
     if write_counts:
         _write_counts(write_counts, found.account.run)
     _print(found, target.name, labels, energy, form, sources)
@@ -194,7 +197,7 @@ def show_placement(p: Profile) -> None:
         used = f"{len(p.placement.partition.cores):,} of {p.placement.partition.chips * p.chip.cores:,} cores"
         tiles, chips = p.placement.tiles_used, p.placement.chips_used
         where = f"{tiles:,} tile{'s' * (tiles > 1)}, {chips:,} chip{'s' * (chips > 1)}"
-        t.fact("placed", f"{p.chip.name}: {used}, {where}")
+        t.fact("placed", f"{p.chip.name}: {used}, {where}", *(["cut for speed"] if p.placement.partition.least else []))
         return
     t.fact("not placed", f"{p.unplaced}; each layer counts as one core")
     if p.findings:

@@ -85,6 +85,7 @@ def placement_facts(p: Profile) -> Facts:
         "chips": p.placement.chips_used,
         "hop_weighted": p.placement.cost,
         "hop_weighted_in_order": p.placement.naive_cost,
+        "cut": "fastest" if p.placement.partition.least else "fewest",
     }
 
 

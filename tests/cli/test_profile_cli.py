@@ -153,6 +153,20 @@ def test_bad_input_exits_with_2(
     assert code == 2 and told in err and "Traceback" not in err and not out and not (tmp_path / "r.html").exists()
 
 
+def test_layers_cut_for_speed(snncc: Any, model: tuple[object, ...]) -> None:
+    net, _, _, *data = model
+    few, fast = (profiled(snncc, (net, *data), "--costs", "loihi2", "--cut", cut) for cut in ("fewest", "fastest"))
+    assert few["placement"]["cut"] == "fewest" and few["placement"]["cores"] == 2
+    assert fast["energy"]["latency_seconds"]["typ"] <= few["energy"]["latency_seconds"]["typ"]
+    assert (fast["placement"]["cut"] == "fastest") == (fast["placement"]["cores"] > 2)
+    code, out, _ = snncc("compare", net, "--targets", "loihi2", "--cut", "fastest", *data, "--json")
+    (row,) = json.loads(out)
+    assert code == 0 and row["cores"] == fast["placement"]["cores"]
+    assert row["latency"] == fast["energy"]["latency_seconds"]
+    code, out, err = snncc("profile", net, *data, "--costs", "truenorth", "--chip", "loihi2", "--cut", "fastest")
+    assert code == 2 and "truenorth holds no time of any event" in err and not out
+
+
 def test_compare(snncc: Any, model: tuple[object, ...], tmp_path: Path) -> None:
     net, _, _, *data = model
     tight = tmp_path / "tight-costs.toml"
