@@ -1,0 +1,112 @@
+"""The table in docs/quantisation.md: everything between its two marks, from the records in docs/quantisation/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import record_path
+from snncc.errors import InputError
+from snncc.files import sha256_of, written_beside
+from snncc.registry import get_models
+
+BITS = (8, 6, 4, 3, 2)
+METHODS = {"plain": "plain max-scaling", "nearest": "nearest", "learned": "learned"}
+WANTED = {8: 0.1, 4: 0.5}
+"""Points that learned rounding may cost at most, by bits; with fine-tuning :data:`FINE_TUNED`."""
+FINE_TUNED = {2: 1.5}
+START, END = "<!-- measured: python -m benchmarks.quantisation --table -->", "<!-- end of what was measured -->"
+NOT_YET = "–"
+
+
+def folder() -> Path:
+    """Where the records lie."""
+    return Path(__file__).parents[1] / "docs" / "quantisation"
+
+
+def read_record(name: str) -> dict[str, Any] | None:
+    """What was measured of a network; None where nothing was."""
+    path = folder() / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write_table(path: Path) -> None:
+    """Replace what stands between the marks of the page."""
+    with written_beside(path) as beside:
+        beside.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """``text`` with the table as the records give it."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise InputError(f"docs/quantisation.md: lacks the marks {START} and {END}")
+    return f"{before}{START}\n\n{table()}\n{END}{after}"
+
+
+def table() -> str:
+    """Accuracy drops of all networks, and those of fine-tuned ones."""
+    records = {name: found for name in get_models() if (found := _checked(name))}
+    head = ["network", "test samples", "float", "bits", *METHODS.values(), "learning took", "wanted"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for name, record in records.items():
+        for bits in BITS:
+            row = record["rows"]
+            if not any(f"{bits} {method}" in row for method in METHODS):
+                continue
+            cells = [_drop(record, row.get(f"{bits} {method}")) for method in METHODS]
+            learned = row.get(f"{bits} learned", {})
+            seconds = f"{learned['compile_seconds']:.0f} s" if "compile_seconds" in learned else NOT_YET
+            wanted = _wanted(record, learned, WANTED.get(bits))
+            shown = [name, f"{record['samples']:,}", f"{100 * record['float_accuracy']:.2f} %"]
+            lines.append(_line([*shown, str(bits), *cells, seconds, wanted]))
+    lines += ["", "With fine-tuning on the integers (`snncc train --bits B --from NAME`), and nearest rounding:", ""]
+    head = ["network", "test samples", "float before", "bits", "drop", "wanted"]
+    lines += [_line(head), _line(["---"] * len(head)), *map(_line, _fine_tuned())]
+    return "\n".join(lines) + "\n"
+
+
+def _checked(name: str) -> dict[str, Any] | None:
+    found = read_record(name)
+    if found is not None and found["checkpoint_sha256"] != sha256_of(get_models()[name].checkpoint):
+        raise InputError(
+            f"docs/quantisation/{name}.json is of another checkpoint; python -m benchmarks.quantisation --write"
+        )
+    return found
+
+
+def _points(record: dict[str, Any], accuracy: float) -> float:
+    """Points lost, as shown: to two digits."""
+    return round(100 * (record["float_accuracy"] - accuracy), 2) + 0.0
+
+
+def _drop(record: dict[str, Any], row: dict[str, Any] | None) -> str:
+    if row is None:
+        return NOT_YET
+    return "refused" if "refused" in row else f"{_points(record, row['accuracy']):.2f}"
+
+
+def _wanted(record: dict[str, Any], row: dict[str, Any], most: float | None) -> str:
+    if most is None or "accuracy" not in row:
+        return ""
+    return f"≤ {most:g}: {'met' if _points(record, row['accuracy']) <= most else 'misses'}"
+
+
+def _fine_tuned() -> Iterator[list[str]]:
+    """A row a network that was trained for low bits from another one's checkpoint."""
+    recipes = get_models()
+    for name, recipe in recipes.items():
+        if not recipe.training.bits or not recipe.checkpoint.is_file() or not record_path(name).is_file():
+            continue
+        own, start = (json.loads(record_path(n).read_text(encoding="utf-8")) for n in (name, recipe.training.start))
+        bits = own["bits"]
+        wanted = _wanted(start, {"accuracy": own["integer_accuracy"]}, FINE_TUNED.get(bits))
+        drop = _drop(start, {"accuracy": own["integer_accuracy"]})
+        yield [name, f"{own['samples']:,}", f"{100 * start['float_accuracy']:.2f} %", str(bits), drop, wanted]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
