@@ -63,12 +63,12 @@ def measured(name: str, all_bits: list[int], methods: list[str]) -> None:
     drawn, _ = load_data(training, SAMPLES, graph)
     calibration = take(drawn, entry, 0, SAMPLES)
     inputs, labels = load_data(zoo["data"], zoo["samples"], graph)
-    kept = read_record(name)
-    same = kept is not None and kept["checkpoint_sha256"] == sha256 and kept["data"] == zoo["data"]
-    rows = kept["rows"] if same and kept is not None else {}
     for bits in all_bits:
         for method in methods:
             row = measure(graph, bits, method, calibration, inputs, labels)
+            kept = read_record(name)  # again, since another process may measure other rows
+            same = kept is not None and kept["checkpoint_sha256"] == sha256 and kept["data"] == zoo["data"]
+            rows = kept["rows"] if same and kept is not None else {}
             rows[f"{bits} {method}"] = row | {"snncc": snncc.__version__}
             said = row.get("refused") or f"{100 * row['accuracy']:.2f} %, {row['compile_seconds']:.0f} s"
             print(f"{name} {bits} {method}: {said}", flush=True)

@@ -15,9 +15,10 @@ import numpy as np
 
 from snncc.errors import InputError
 from snncc.ir.graph import Graph
-from snncc.ir.nodes import Conv1d, Conv2d, Dense, MaxPool2d, Neuron, Node
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Neuron, Node
 from snncc.ir.shapes import infer_shapes
-from snncc.passes.forward import Known, apply_path, groups, paths_into, simulate, source_values
+from snncc.passes.balance import mean_back, rates_back
+from snncc.passes.forward import Known, groups, paths_into, simulate, source_values
 from snncc.passes.moments import Weighted, filtered, moments
 from snncc.passes.quantise import QUANTISED, UNITS, Quantised, quantise_dynamics
 from snncc.passes.rounding import Moments, learn, nearest, objective, pass_errors_on
@@ -40,7 +41,9 @@ class LearnRounding:
     1. Synapses (dense, convolution): each weight is rounded up or down, or clipped, so that ``E[((ŵ − w)·s)²]`` is small
        (:mod:`snncc.passes.rounding`); s is what has gathered of the quantised network's spikes on the membrane.
     2. Up to 5 bits: of the scales that :class:`Quantise` chooses from, the one with the least error after that is taken.
-    3. Biases, of all neurons: the mean current that a channel lacks on the data is added, in whole guarded units.
+    3. Biases, of all neurons: the mean current that a channel lacks on the data is added, in whole guarded units, then what its
+       spikes still lack (:mod:`snncc.passes.balance`).
+    4. In a loop the trained network's spikes stand for those that come back, and no spikes are counted.
 
     Untouched: weights that a right shift follows, sparse maps, sums too long for it (they stay as they are, with a remark);
     networks that come as whole numbers; wiring, resets, leaks. Without inputs it does nothing.
@@ -66,7 +69,7 @@ class LearnRounding:
         for i, group in enumerate(order):
             trained |= simulate(before, group, trained)
             loop = any(p.source in group for n in group for p in paths_into(before, n))
-            arriving = deployed | (simulate(graph, group, deployed) if loop else {})
+            arriving = {**(trained if loop else {}), **deployed}
             for name in (n for n in group if n in made.chosen):
                 why = _kept(before, made, name)
                 if not why:
@@ -76,8 +79,11 @@ class LearnRounding:
                     context.remarks.append(f"{name}: weights rounded to nearest: {why}")
                 else:
                     graph, units[name], rounded = graph.with_nodes(nodes), unit, rounded + 1
-                graph, added[name] = _balanced(before, graph, name, trained, arriving, units[name])
+                graph, added[name] = mean_back(before, graph, name, trained, arriving, units[name])
             deployed |= simulate(graph, group, deployed)
+            if not loop and group[0] in added:
+                graph, more, deployed[group[0]] = rates_back(graph, group[0], trained[group[0]], deployed)
+                added[group[0]] = added[group[0]] + more
             for known in (trained, deployed):
                 _forget(before, known, order[i + 1 :])
         context.facts[UNITS] = units
@@ -187,41 +193,6 @@ def _too_much(made: Quantised, name: str, unit: Array, nodes: Mapping[str, Node]
     worst = made.by.worst_current(made.graph, neuron.dynamics, unit, synapses, infer_shapes(made.graph))
     room = 2.0 ** (made.by.current_bits - 1)
     return "" if worst < room else f"their sums could reach {worst:,.0f} units, limit {room - 1:,.0f}"
-
-
-def _balanced(
-    before: Graph, graph: Graph, name: str, trained: Known, arriving: Known, unit: Array
-) -> tuple[Graph, Array]:
-    """(the quantised graph with what a neuron's mean current lacks in its bias, that in guarded units (C, 1, …))."""
-    neuron, shape = graph.nodes[name], infer_shapes(before)[name]
-    assert isinstance(neuron, Neuron)
-    d = neuron.dynamics
-    lack = _mean_current(before, name, trained) / unit - _mean_current(graph, name, arriving)
-    added = np.round(lack * d.input_gain).reshape(-1, *(1,) * (len(shape) - 1)) + 0.0
-    if d.current_decay is None:
-        changed = d.with_(bias=d.bias + added)
-    else:
-        changed = d.with_(current_bias=d.current_bias + added / d.input_gain)
-    return graph.with_nodes({name: Neuron(changed)}), added
-
-
-def _mean_current(graph: Graph, name: str, known: Known) -> Array:
-    """(C,) mean of what arrives at a neuron, over samples, steps and places."""
-    total = np.zeros(1)
-    for path in paths_into(graph, name):
-        spikes = known[path.source]
-        if any(isinstance(graph.nodes[n], MaxPool2d) for n in path.nodes):
-            arriving = np.mean([_channels(apply_path(graph, path, x.astype(np.float32))) for x in spikes], axis=0)
-        else:  # linear: what the mean spikes bring is the mean
-            arriving = _channels(apply_path(graph, path, spikes.mean(axis=(0, 1), dtype=np.float64)[None]))
-        total = total + arriving * max(0, graph.time_steps - path.delay) / graph.time_steps
-    return total
-
-
-def _channels(x: Array) -> Array:
-    """(C,) means of (N, C, …)."""
-    found: Array = x.mean(axis=tuple(i for i in range(x.ndim) if i != 1), dtype=np.float64)
-    return found
 
 
 def _forget(graph: Graph, known: dict[str, Array], later: list[list[str]]) -> None:
