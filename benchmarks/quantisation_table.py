@@ -14,9 +14,8 @@ from snncc.registry import get_models
 
 BITS = (8, 6, 4, 3, 2)
 METHODS = {"plain": "plain max-scaling", "nearest": "nearest", "learned": "learned"}
-WANTED = {8: 0.1, 4: 0.5}
-"""Points that learned rounding may cost at most, by bits; with fine-tuning :data:`FINE_TUNED`."""
-FINE_TUNED = {2: 1.5}
+WANTED = {8: (0.1, "nearest"), 4: (0.5, "learned"), 2: (1.5, "learned")}
+"""Points that may be lost at most, by bits, and the method that is held to it; at 2 bits fine-tuning may help."""
 START, END = "<!-- measured: python -m benchmarks.quantisation --table -->", "<!-- end of what was measured -->"
 NOT_YET = "–"
 
@@ -60,7 +59,8 @@ def table() -> str:
             cells = [_drop(record, row.get(f"{bits} {method}")) for method in METHODS]
             learned = row.get(f"{bits} learned", {})
             seconds = f"{learned['compile_seconds']:.0f} s" if "compile_seconds" in learned else NOT_YET
-            wanted = _wanted(record, learned, WANTED.get(bits))
+            most, method = WANTED.get(bits, (None, ""))
+            wanted = _wanted(record, row.get(f"{bits} {method}", {}), most)
             shown = [name, f"{record['samples']:,}", f"{100 * record['float_accuracy']:.2f} %"]
             lines.append(_line([*shown, str(bits), *cells, seconds, wanted]))
     lines += ["", "With fine-tuning on the integers (`snncc train --bits B --from NAME`), and nearest rounding:", ""]
@@ -103,7 +103,7 @@ def _fine_tuned() -> Iterator[list[str]]:
             continue
         own, start = (json.loads(record_path(n).read_text(encoding="utf-8")) for n in (name, recipe.training.start))
         bits = own["bits"]
-        wanted = _wanted(start, {"accuracy": own["integer_accuracy"]}, FINE_TUNED.get(bits))
+        wanted = _wanted(start, {"accuracy": own["integer_accuracy"]}, WANTED.get(bits, (None, ""))[0])
         drop = _drop(start, {"accuracy": own["integer_accuracy"]})
         yield [name, f"{own['samples']:,}", f"{100 * start['float_accuracy']:.2f} %", str(bits), drop, wanted]
 

@@ -143,6 +143,16 @@ CALIBRATION_SAMPLES = 200
 QUANTISE = ("int8", "calibration", "calibration_samples", "rounding", "per_layer", "guard_bits", "layer_bits", "bits")
 
 
+class GuardBits(click.ParamType):
+    """A number of bits, or "auto"."""
+
+    name = "0..16|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuses anything else."""
+        return value if value == "auto" else click.IntRange(0, 16).convert(value, param, ctx)
+
+
 def quantise_options(function: F) -> F:
     """Options of the compilation itself."""
     for option in (
@@ -172,7 +182,11 @@ def quantise_options(function: F) -> F:
             help="learned: weights and biases so that currents on --calibrate DATA stay as they were.",
         ),
         click.option("--per-layer", is_flag=True, help="One weight scale a layer instead of one a channel."),
-        click.option("--guard-bits", type=click.IntRange(0, 16), help="Fraction bits of membranes (6)."),
+        click.option(
+            "--guard-bits",
+            type=GuardBits(),
+            help="Fraction bits of membranes (6); auto: as few as do, by spikes on --calibrate DATA.",
+        ),
         click.option(
             "--layer-bits", metavar="NAME=BITS,…", help="Other bits for the weights into some layers: conv1=4,fc1=3."
         ),
@@ -220,7 +234,7 @@ def chosen_options(given: Mapping[str, Any], graph: Graph) -> CompileOptions:
 
 def compile_options(
     bits: int,
-    guard_bits: int | None,
+    guard_bits: int | str | None,
     per_layer: bool,
     calibration: str | None,
     graph: Graph,
@@ -240,7 +254,23 @@ def compile_options(
     if calibration is not None:
         inputs, _ = load_data(calibration, calibration_samples, graph)
         samples = take(inputs, input_of(graph), 0, calibration_samples)
-    return CompileOptions(bits, guard_bits, not per_layer, samples, other, rounding)
+    fixed = None if guard_bits == "auto" else guard_bits
+    chosen = CompileOptions(bits, cast("int | None", fixed), not per_layer, samples, other, rounding)
+    return replace(chosen, guard_bits=_measured_guard_bits(graph, chosen)) if guard_bits == "auto" else chosen
+
+
+def _measured_guard_bits(graph: Graph, options: CompileOptions) -> int:
+    """What ``--guard-bits auto`` is; says on standard error what was measured."""
+    from snncc.guard_bits import choose_guard_bits, measure_guard_bits
+    from snncc.report.terminal import fact
+
+    if options.calibration is None:
+        raise InputError("--guard-bits auto: has no data to measure on; name training data: --calibrate mnist:train")
+    errors = measure_guard_bits(graph, options)
+    found = choose_guard_bits(errors)
+    rows = ", ".join(f"{bits}: {100 * error:.2f} %" for bits, error in errors.items())
+    fact("measured", f"{found} guard bits; spikes that differ from the float network's by guard bits {rows}", err=True)
+    return found
 
 
 def load_data(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, np.ndarray | None]:
