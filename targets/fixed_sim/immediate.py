@@ -31,6 +31,7 @@ from snncc.targets.fixed_sim.neurons import (
     TO_VALUE,
     UNBOUNDED,
     V_INIT,
+    two_parts,
     update,
 )
 
@@ -108,8 +109,7 @@ def immediate(choices: Choices) -> Any:
             elif leak == NARROW:
                 y = shifted_right(whole(whole(y * d) + half), shift)
             elif leak == SPLIT:
-                low = whole(whole(whole(y & whole(4095)) * d) + half)
-                y = whole(whole(shifted_right(y, DECAY_BITS) * d) + shifted_right(low, DECAY_BITS))
+                y = two_parts(y, d, half)
             y = whole(y + whole(w + bias[j]))
             n = whole(y >= threshold[j])
             for level in range(1, levels):

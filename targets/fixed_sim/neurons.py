@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snncc.targets.fixed_sim.compiled import compiled
+from snncc.targets.fixed_sim.compiled import compiled, shifted_left, shifted_right
 
 # Bits of `flags`: the choices of a population that are no numbers.
 HAS_CURRENT = 1
@@ -35,17 +35,25 @@ FEW_LEVELS = 16
 
 
 @compiled()
+def two_parts(x, factor, half):  # type: ignore[no-untyped-def]
+    """``(x · factor + half) >> 12`` in x's own type, whatever x is: ``x · factor`` may need twice the bits."""
+    whole = type(x)
+    low = whole(whole(whole(x & whole(4095)) * factor) + half)
+    return whole(whole(shifted_right(x, 12) * factor) + shifted_right(low, 12))
+
+
+@compiled()
 def decay(x, factor, rounding):  # type: ignore[no-untyped-def]
-    """x · factor / 4096 in place; |x| is below 2^51, so the product fits 64 bits."""
+    """x · factor / 4096 in place; the factor is at most 4096."""
     whole = x.dtype.type
-    half = np.int64(2048) if rounding == NEAREST else np.int64(0)
+    half = whole(2048) if rounding == NEAREST else whole(0)
     if rounding == TOWARD_ZERO:
         for j in range(x.size):
-            size = whole((np.int64(abs(x[j])) * np.int64(factor[j])) >> 12)
-            x[j] = size if x[j] >= 0 else -size
+            size = two_parts(whole(abs(x[j])), factor[j], half)
+            x[j] = size if x[j] >= 0 else whole(-size)
     else:
         for j in range(x.size):
-            x[j] = whole((np.int64(x[j]) * np.int64(factor[j]) + half) >> 12)
+            x[j] = two_parts(x[j], factor[j], half)
 
 
 @compiled()
@@ -152,7 +160,6 @@ def update(  # type: ignore[no-untyped-def]
     whole = v.dtype.type
     steps = spikes.shape[0] - 1
     period = constants.shape[1]
-    guard = whole(guard_bits)
     limit = whole(limit)
     fires = flags & FIRES != 0
     size = current.shape[1]
@@ -173,7 +180,7 @@ def update(  # type: ignore[no-untyped-def]
             before, leaving = spikes[t, place : place + m], spikes[t + 1, place : place + m]
             counts[1, t] += count_active(arriving, x, old_u, bias, current_bias)
             for j in range(m):
-                w[j] = whole(whole(whole(arriving[j]) << guard) + current_bias[j])
+                w[j] = whole(shifted_left(whole(arriving[j]), guard_bits) + current_bias[j])
             if flags & HAS_CURRENT:
                 for j in range(m):
                     due[j] = old_u[j]
