@@ -46,7 +46,7 @@ def cut_option(function: F) -> F:
     """Adds --cut."""
     return click.option(
         "--cut", type=click.Choice(["fewest", "fastest"]), default="fewest", show_default=True,
-        help="Cores a layer: the fewest that hold it, or as many as make an inference fastest on the same chips.",
+        help="Cores a layer: the fewest that hold it, or more where that makes an inference faster on the same chips.",
     )(function)  # fmt: skip
 
 

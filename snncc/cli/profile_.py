@@ -83,7 +83,7 @@ def command(
         _check_counts_file(write_counts)
     if page is not None:
         check_writable(page)
-    energy = energy or page is not None or chip_name is not None
+    energy = energy or page is not None or chip_name is not None or cut == FASTEST
     costs = load_costs(cost_name or DEFAULT_COSTS)
     chip = chip_of(costs, chip_name) if energy else None
     if target_name is None and energy and not Path(model).is_dir():

@@ -159,6 +159,8 @@ def test_layers_cut_for_speed(snncc: Any, model: tuple[object, ...]) -> None:
     assert few["placement"]["cut"] == "fewest" and few["placement"]["cores"] == 2
     assert fast["energy"]["latency_seconds"]["typ"] <= few["energy"]["latency_seconds"]["typ"]
     assert (fast["placement"]["cut"] == "fastest") == (fast["placement"]["cores"] > 2)
+    code, out, _ = snncc("profile", net, *data, "--costs", "loihi2", "--cut", "fastest", "--json")
+    assert code == 0 and json.loads(out) == fast, "it implies --energy"
     code, out, _ = snncc("compare", net, "--targets", "loihi2", "--cut", "fastest", *data, "--json")
     (row,) = json.loads(out)
     assert code == 0 and row["cores"] == fast["placement"]["cores"]
