@@ -36,6 +36,16 @@ PLACED_EVENTS = {
 }
 """Counters that need neurons placed on cores, or a host."""
 
+FOLLOWING = {
+    "core_steps": "cores in use × steps, each waiting for the others",
+    "steps": "steps that the management processors see to",
+    "core_static": "leakage of the cores in use, for the time of an inference",
+    "chip_static": "leakage of the chips besides their cores, for that time",
+    "management": "management processors of the chips in use, for that time",
+    "board": "everything else on the board, for that time",
+}
+"""Terms that are not counted but follow from the run: name to meaning."""
+
 SYNAPTIC_EVENTS = ("synaptic_dense", "synaptic_sparse", "synaptic_conv")
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 import snncc
 from snncc.chip.draw import svg
 from snncc.energy.record import constants
-from snncc.energy.scopes import EVENTS, PLACED_EVENTS
+from snncc.energy.scopes import EVENTS, FOLLOWING, PLACED_EVENTS
 from snncc.profile import Profile
 from snncc.report import charts
 from snncc.report import terminal as words
@@ -47,7 +47,7 @@ def profile_page(p: Profile, facts: Facts, trace: Trace, data_name: str) -> str:
         charts={name: Markup(chart) for name, chart in _charts(p, facts, trace).items()},
         constants=constants(p.costs),
         limits=[] if p.chip is None else [*p.chip.mesh.values(), *p.chip.limits.values()],
-        meanings={**EVENTS, **PLACED_EVENTS},
+        meanings={**EVENTS, **PLACED_EVENTS, **FOLLOWING},
         drop=facts["accuracy"]["drop"] is not None
         and drop_in_points(facts["accuracy"]["drop"], facts["accuracy"]["drop_interval_95"]),
         trace=trace,

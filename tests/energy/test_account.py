@@ -17,7 +17,7 @@ from snncc.energy.account import ALL_TERMS, HEADLINE, account, core_dynamic, ter
 from snncc.energy.costs import ENERGY_COSTS, POWER_COSTS, cost_sets, load_costs
 from snncc.energy.counted import COUNTED, Counted
 from snncc.energy.record import account_dict
-from snncc.energy.scopes import EVENTS
+from snncc.energy.scopes import EVENTS, FOLLOWING, PLACED_EVENTS
 from snncc.errors import InputError
 
 PACKETS = 386_640
@@ -258,3 +258,8 @@ def test_what_is_no_count_is_refused(given: dict[str, object], told: str) -> Non
     with pytest.raises(InputError) as caught:
         Counted("x", **{"counts": {}, **given})  # type: ignore[arg-type]
     assert told in str(caught.value)
+
+
+def test_every_term_has_a_meaning() -> None:
+    named = {**EVENTS, **PLACED_EVENTS, **FOLLOWING}
+    assert {term_name(t) for t in ALL_TERMS} == set(named) and all(named.values())
