@@ -41,6 +41,13 @@ def test_third_party_networks() -> None:
         assert faults == [] and " core" in line and line in written, name
 
 
+def test_every_network_of_the_zoo_has_its_line(tmp_path: Path) -> None:
+    written = chips.DOCUMENT.read_text(encoding="utf-8").partition(chips.BEGIN)[2].splitlines()
+    named = [chips.name_of(line) for line in written if line.startswith("| `")]
+    zoo = [n.name for n in chips.zoo(tmp_path)]
+    assert [n for n in named if "/" not in n] == zoo, "docs/chips.md: python -m benchmarks.chips --write NAME"
+
+
 def cut() -> Partition:
     program = compile_graph(load_model(resolve_model("ecg-recurrent")), get_target("fixed-sim")).program
     made, findings = partition(program, load_chip("loihi2"))
