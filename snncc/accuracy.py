@@ -41,6 +41,12 @@ def paired(
     return Sampled(correct(floats, labels, scale) - correct(integers, labels, scale), -most, most, population)
 
 
+def correctness(predictions: Array, labels: Array, scale: float | None, population: int | None = None) -> Sampled:
+    """:func:`correct` of each sample, drawn from ``population``."""
+    most = 1.0 if scale is None else float((labels >= 0).sum(axis=1).max()) / scale
+    return Sampled(correct(predictions, labels, scale), 0.0, most, population)
+
+
 def counted(flags: Array) -> tuple[int, ...]:
     """How many are set of each sample (N, …)."""
     return tuple(flags.reshape(len(flags), -1).sum(axis=1).tolist())

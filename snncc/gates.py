@@ -18,6 +18,9 @@ from snncc.evidence import (
     samples_needed,
 )
 
+DROP, AGREEMENT, ACCURACY = "accuracy drop", "agreement with the float network", "accuracy of the integer network"
+"""Names of the gates on samples."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -27,16 +30,19 @@ class Limits:
         max_accuracy_drop: float minus integer accuracy in percentage points, at most.
         min_agreement: share of samples (of steps, where each has its answer) with the same class, in percent, at least.
         errors: how often a verdict on some samples may be wrong.
+        min_accuracy: of the integer network in percent, at least: what a network that was broken before it was compiled misses.
     """
 
     max_accuracy_drop: float | None = None
     min_agreement: float | None = None
     errors: Errors = field(default_factory=Errors)
+    min_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("--max-accuracy-drop", self.max_accuracy_drop, float("-inf"), float("inf")),
             ("--min-agreement", self.min_agreement, 0, 100),
+            ("--min-accuracy", self.min_accuracy, 0, 100),
         ):
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} {value:g}: give a number in {low:g}..{high:g}")
@@ -44,7 +50,7 @@ class Limits:
     @property
     def of_samples(self) -> bool:
         """Whether any of them is judged by samples."""
-        return self.max_accuracy_drop is not None or self.min_agreement is not None
+        return any(x is not None for x in (self.max_accuracy_drop, self.min_agreement, self.min_accuracy))
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def drop_gate(pairs: Sampled, limits: Limits) -> Gate:
     assert limits.max_accuracy_drop is not None
     limit = limits.max_accuracy_drop / 100
     outcome = judge_at_most(pairs, limit, limits.errors)
-    return _sampled("accuracy drop", "points", pairs, limit, outcome, limits.errors, at_least=False)
+    return _sampled(DROP, "points", pairs, limit, outcome, limits.errors, at_least=False)
 
 
 def agreement_gate(same: Sampled, limits: Limits) -> Gate:
@@ -104,7 +110,15 @@ def agreement_gate(same: Sampled, limits: Limits) -> Gate:
     assert limits.min_agreement is not None
     limit = limits.min_agreement / 100
     outcome = judge_at_least(same, limit, limits.errors)
-    return _sampled("agreement with the float network", "%", same, limit, outcome, limits.errors, at_least=True)
+    return _sampled(AGREEMENT, "%", same, limit, outcome, limits.errors, at_least=True)
+
+
+def accuracy_gate(right: Sampled, limits: Limits) -> Gate:
+    """``right``: correctness of the integer network on each sample."""
+    assert limits.min_accuracy is not None
+    limit = limits.min_accuracy / 100
+    outcome = judge_at_least(right, limit, limits.errors)
+    return _sampled(ACCURACY, "%", right, limit, outcome, limits.errors, at_least=True)
 
 
 def _sampled(

@@ -36,8 +36,8 @@ class Asked:
             as many as the target can, or 16).
         bits, guard_bits, per_layer, layer_bits, calibrate, rounding: how it is quantised; ``reader`` holds what the file
             leaves open: dialect, time_steps ….
-        max_accuracy_drop: points; min_agreement: percent; max_energy_uj, max_latency_ms, max_cores, energy_scope, costs, chip: as
-            :class:`snncc.cost_gates.CostLimits`; alpha, beta: as :class:`snncc.evidence.Errors`.
+        max_accuracy_drop: points; min_accuracy, min_agreement: percent; max_energy_uj, max_latency_ms, max_cores, energy_scope,
+            costs, chip: as :class:`snncc.cost_gates.CostLimits`; alpha, beta: as :class:`snncc.evidence.Errors`.
         allow_undecided: too few samples to decide a gate are no failure.
     """
 
@@ -57,6 +57,7 @@ class Asked:
     rounding: str = "nearest"
     reader: Mapping[str, Any] = field(default_factory=dict)
     max_accuracy_drop: float | None = None
+    min_accuracy: float | None = None
     min_agreement: float | None = None
     max_energy_uj: float | None = None
     max_latency_ms: float | None = None
@@ -121,7 +122,7 @@ class Deployed:
         a = replace(self.asked, **changes)
         if a.data is None:
             raise InputError(f'{self.name}: say on which data: data="mnist:demo", or an .npz file with x and y')
-        limits = Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta))
+        limits = Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta), a.min_accuracy)
         graph, program = self.made.graph, self.made.program
         inputs, labels = load_data(a.data, a.limit, graph)
         count = sample_count(inputs, program.source)
@@ -192,20 +193,45 @@ def explanation(deployed: Deployed, what: Asked, found: Verification, gates: lis
             f"Spikes agree least in {worst.layer} ({percent(worst.spike_agreement)} of neurons and steps). The first that "
             f"differs from the float network: {found.first_deviation or 'none'}."
         )
+    model = str(what.model) if isinstance(what.model, str | Path) else "MODEL"
+    lines += [f"Where to look: {look}" for look in where_to_look(found, model, what.target, str(what.data))]
     lines += [f"What to try: {remedy}" for remedy in _remedies(what, found, gates)]
     if isinstance(what.model, str | Path):
         lines.append(f"The whole picture: snncc verify {what.model} --target {what.target} --data {what.data}")
     return "\n".join(lines)
 
 
+def where_to_look(found: Verification, model: str, target: str, data: str) -> list[str]:
+    """Where a gate on samples failed: whether the network was broken before it was compiled, and what shows where compiling
+    broke it."""
+    from snncc.gates import ACCURACY, AGREEMENT, DROP
+
+    failed = {g.name: g for g in found.gates if g.outcome == "failed"}
+    looks = []
+    if ACCURACY in failed and found.float_accuracy is not None and 100 * found.float_accuracy < failed[ACCURACY].limit:
+        looks.append(
+            f"the float network itself gets only {100 * found.float_accuracy:.2f} % right, so it was broken before it was "
+            f"compiled: look at the weights in the file, at how it was read (snncc inspect {model}) and at the data"
+        )
+    if {DROP, AGREEMENT} & set(failed) and found.layers:
+        worst = min(found.layers, key=lambda layer: layer.spike_agreement)
+        looks.append(
+            f"compiling changed the spikes, most of all in {worst.layer}. Which pass did it, and whether it is rounding or "
+            f"a fault: snncc diff {model} --stages --target {target} --data {data} --limit 50, with the other options of this run"
+        )
+    return looks
+
+
 def _remedies(what: Asked, found: Verification, gates: list[Gate]) -> list[str]:
+    from snncc.gates import AGREEMENT, DROP
+
     remedies = []
     if found.reference.differing or (found.target is not None and found.target.differing):
         cell = found.reference.first or (found.target and found.target.first)
         remedies.append(f"nothing in the network: an executor computes something else than it should, first in {cell}")
     if any(g.outcome == "undecided" for g in gates):
         remedies.append('more samples (samples="auto" takes as many as it needs), or allow_undecided=True')
-    if any(g.outcome == "failed" and g.unit for g in gates):
+    if any(g.outcome == "failed" and g.name in (DROP, AGREEMENT) for g in gates):
         if what.bits < 8:
             remedies.append(f"more bits a weight: bits={what.bits} now, 8 by default")
         if what.per_layer:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from snncc.accuracy import accuracy_of, counted, paired, steps_with_label
+from snncc.accuracy import accuracy_of, correctness, counted, paired, steps_with_label
 from snncc.accuracy import correct as correct
 from snncc.compare import Comparison, compare_recordings
 from snncc.errors import InputError
 from snncc.evidence import MET, UNDECIDED, Errors, Sampled, interval
 from snncc.feed import Inputs, pick, sample_count, take
-from snncc.gates import Gate, Limits, agreement_gate, drop_gate, exact_gate, outcome_of
+from snncc.gates import Gate, Limits, accuracy_gate, agreement_gate, drop_gate, exact_gate, outcome_of
 from snncc.ir.fast import apply_fast, fast_is_there
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Recording, run_graph
@@ -205,10 +205,13 @@ def verify(
 def _check_asked(loaded: int, labels: Array | None, limits: Limits, sampling: Sampling) -> None:
     if loaded == 0:
         raise InputError("the data holds no samples")
-    if limits.max_accuracy_drop is not None and labels is None:
-        raise InputError("the data has no labels, so no accuracy; leave --max-accuracy-drop out")
+    for name, limit in (("--max-accuracy-drop", limits.max_accuracy_drop), ("--min-accuracy", limits.min_accuracy)):
+        if limit is not None and labels is None:
+            raise InputError(f"the data has no labels, so no accuracy; leave {name} out")
     if sampling.until_decided and not limits.of_samples:
-        raise InputError("--samples auto stops once a gate is decided; give --max-accuracy-drop or --min-agreement")
+        raise InputError(
+            "--samples auto stops once a gate is decided; give --max-accuracy-drop, --min-accuracy or --min-agreement"
+        )
 
 
 def _sampled_gates(
@@ -219,6 +222,8 @@ def _sampled_gates(
     gates = []
     if limits.max_accuracy_drop is not None and labels is not None:
         gates.append(drop_gate(paired(floats, integers, labels[: len(floats)], scale, sampling.population), limits))
+    if limits.min_accuracy is not None and labels is not None:
+        gates.append(accuracy_gate(correctness(integers, labels[: len(floats)], scale, sampling.population), limits))
     if limits.min_agreement is not None:
         same = (floats == integers).reshape(len(floats), -1).mean(axis=1)
         gates.append(agreement_gate(Sampled(same, 0.0, 1.0, sampling.population), limits))

@@ -17,6 +17,7 @@ class GateOptions:
     """What they said; fields as the options are called."""
 
     max_accuracy_drop: float | None
+    min_accuracy: float | None
     min_agreement: float | None
     max_energy_uj: float | None
     max_latency_ms: float | None
@@ -48,6 +49,12 @@ def gate_options(function: F) -> F:
     for option in reversed((
         click.option(
             "--max-accuracy-drop", type=float, metavar="POINTS", help="Points of accuracy it may lose."
+        ),
+        click.option(
+            "--min-accuracy",
+            type=click.FloatRange(0, 100),
+            metavar="PERCENT",
+            help="Samples that it must get right.",
         ),
         click.option(
             "--min-agreement",

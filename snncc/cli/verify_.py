@@ -82,10 +82,11 @@ def command(
     from snncc.report.verify_markdown import verify_markdown
     from snncc.sampling import choose_samples
     from snncc.target import RunOptions
+    from snncc.testing import where_to_look
     from snncc.verify import verify
 
     began = time.monotonic()
-    limits = Limits(asked.max_accuracy_drop, asked.min_agreement, Errors(asked.alpha, asked.beta))
+    limits = Limits(asked.max_accuracy_drop, asked.min_agreement, Errors(asked.alpha, asked.beta), asked.min_accuracy)
     priced = CostLimits(
         asked.max_energy_uj, asked.max_latency_ms, asked.max_cores, asked.energy_scope, asked.costs, asked.chip
     )
@@ -142,6 +143,8 @@ def command(
         terminal.print_json(verify_facts(found, target.name, data_name, costs))
     else:
         show(found, target.name, limits)
+        for look in where_to_look(found, model, target.name, data_name):
+            terminal.fact("look", look)
     if found.outcome == FAILED:
         raise click.exceptions.Exit(EXIT_FAILED)
     if found.outcome == UNDECIDED and not asked.allow_undecided:

@@ -74,6 +74,22 @@ def test_a_whole_set_is_judged_by_its_figure_and_a_part_by_its_interval(verify: 
         assert verify("--max-accuracy-drop", -60, *part)[0] == 1
 
 
+def test_accuracy_by_itself_is_judged_as_the_others_are(verify: Any, folder: Path) -> None:
+    right = json.loads(verify("--json")[1])["accuracy"]["integer"]
+    found = gates(verify("--min-accuracy", 100 * right, "--json")[1])["accuracy of the integer network"]
+    assert found["outcome"] == MET and found["value"] == pytest.approx(100 * right) and found["interval"] is None
+    code, out, _ = verify("--min-accuracy", 100 * right + 0.01)
+    assert code == 1 and " FAIL   accuracy of the integer network" in out and "broken before" not in out
+    part = gates(verify("--min-accuracy", 100 * right, "--limit", 100, "--json")[1])["accuracy of the integer network"]
+    assert part["outcome"] == UNDECIDED and part["interval"][0] < 100 * right < part["interval"][1]
+    code, out, _ = verify("--min-accuracy", 50, "--limit", 100)
+    assert code == 0
+    with np.load(folder / "own.npz") as data:
+        np.savez(folder / "shuffled.npz", x=data["x"], y=(data["y"] + 1) % 4)
+    code, out, _ = verify("--min-accuracy", 50, data=folder / "shuffled.npz")
+    assert code == 1 and "the float network itself gets only 0.00 % right, so it was broken before" in out
+
+
 def test_a_limit_beyond_the_set_leaves_it_whole(verify: Any) -> None:
     assert (
         gates(verify("--max-accuracy-drop", 99, "--limit", SAMPLES + 1, "--json")[1])["accuracy drop"]["interval"]
@@ -146,7 +162,7 @@ def test_a_baseline_of_others_is_refused(verify: Any, tmp_path: Path, change: An
 @pytest.mark.parametrize(
     "options, message",
     [
-        (("--samples", "auto"), "give --max-accuracy-drop or --min-agreement"),
+        (("--samples", "auto"), "give --max-accuracy-drop, --min-accuracy or --min-agreement"),
         (("--samples", "some"), "--samples some"),
         (("--samples", 5, "--limit", 9), "leave --limit 9 out"),
         (("--min-agreement", 101), "--min-agreement"),

@@ -91,6 +91,84 @@ def test_too_few_bits(snncc_compiled):
     assert "snncc/verify.py" not in text and "snncc/testing.py:1" not in text  # no frames of ours to read through
 
 
+BREAKING = """
+from dataclasses import replace
+from pathlib import Path
+import pytest
+from snncc.frontends import load_model
+from snncc.ir.nodes import Neuron
+
+GRAPH = load_model(Path("net.nir"), {})
+pytestmark = pytest.mark.snncc(data="own.npz", exact=2, max_accuracy_drop=5, min_accuracy=90)
+
+def negated():
+    layer = GRAPH.nodes["a"]
+    return GRAPH.with_nodes({"a": replace(layer, weight=-layer.weight)})
+
+def deaf():
+    lif = GRAPH.nodes["last"]
+    dynamics = lif.dynamics.with_(threshold=10 * lif.dynamics.threshold)
+    return GRAPH.with_nodes({"last": Neuron(dynamics)})
+"""
+
+
+def test_a_network_that_was_broken_before_compiling_is_said_to_be(project: pytest.Pytester) -> None:
+    """Its integers agree with it, so no comparison fails: its accuracy does."""
+    project.makepyfile(
+        BREAKING
+        + """
+@pytest.mark.snncc(model=negated())
+def test_negated_weights(snncc_compiled):
+    snncc_compiled.verify()
+
+@pytest.mark.snncc(model=deaf())
+def test_threshold_times_ten(snncc_compiled):
+    snncc_compiled.verify()
+
+@pytest.mark.snncc(model=GRAPH)
+def test_sound(snncc_compiled):
+    snncc_compiled.verify()
+"""
+    )
+    said = project.runpytest_inprocess("-p", "no:cacheprovider")
+    said.assert_outcomes(passed=1, failed=2)
+    text = said.stdout.str()
+    assert text.count("failed: accuracy of the integer network: ") == 2 and "%, limit 90" in text
+    assert text.count("% right, so it was broken before it was compiled: look at the weights in the file") == 2
+    assert "which pass" not in text.lower() and "What to try" not in text
+
+
+def test_a_layer_that_compiling_broke_is_named(project: pytest.Pytester) -> None:
+    """A threshold ten times as high in the program alone, as a faulty pass would leave it."""
+    project.makepyfile(
+        BREAKING
+        + """
+@pytest.mark.snncc(model="net.nir")
+def test_faulty_program(snncc_compiled):
+    made = snncc_compiled.made
+    broken = [replace(p, threshold=10 * p.threshold) if p.name == "lif" else p for p in made.program.populations]
+    snncc_compiled.made = replace(made, program=replace(made.program, populations=tuple(broken)))
+    snncc_compiled.verify()
+"""
+    )
+    said = project.runpytest_inprocess("-p", "no:cacheprovider")
+    said.assert_outcomes(failed=1)
+    text = said.stdout.str()
+    for part in (
+        "net.nir is not ready for fixed-sim:",
+        "failed: accuracy drop: ",
+        "points, limit 5",
+        "On 200 samples of ",
+        "the float network gets 100.00 % right, the integer program that runs on the target ",
+        "Spikes agree least in lif ",
+        "The first that differs from the float network: lif[",
+        "Which pass did it, and whether it is rounding or a fault: snncc diff ",
+        "--stages --target fixed-sim --data ",
+    ):
+        assert part in text, part
+    assert "broken before it was compiled" not in text and "Traceback" not in text
+
+
 def test_parameters_add_to_the_marker_and_what_compiles_alike_is_compiled_once(project: pytest.Pytester) -> None:
     project.makepyfile(
         HEAD
