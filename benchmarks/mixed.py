@@ -35,8 +35,8 @@ from snncc.report.terminal import percent
 
 FOLDER = Path("docs/mixed")
 PAGE = Path("docs/mixed-precision.md")
-NAMES = ("fashion-multi-threshold", "fashion-multi-threshold-t1", "cifar10-multi-threshold", "cifar10-dsr-if")
-"""The two with the most weights, then the largest two on colour images: of the plain networks and of the residual ones."""
+NAMES = ("fashion-multi-threshold", "fashion-multi-threshold-t1", "cifar10-multi-threshold")
+"""The two with the most weights, then the largest on colour images."""
 HEAD = """# Mixed precision
 
 `snncc compile NAME --budget-accuracy POINTS --calibrate DATA` finds bits for every layer that lose so many points of accuracy at

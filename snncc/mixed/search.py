@@ -30,7 +30,7 @@ from snncc.mixed.layers import Quantiser, Widths, all_widths, sensitivities
 from snncc.mixed.samples import Judged, Samples, answers, drop, float_answers, judge, would_be_met
 from snncc.profile import Measured, profile
 from snncc.program.bounds import prove_bounds
-from snncc.program.program import Program
+from snncc.program.program import EXACT, Program
 from snncc.program.reference import IntegerRecording
 from snncc.target import CompileOptions, RunOptions, Target
 
@@ -238,7 +238,10 @@ class _Search:
                 low = middle + 1
         best = self.run(self.of(self.front[high]), "front")
         best = self._narrowed(best if best.promising else self.uniform)
-        if self.options.guard_bits is None and self.budget.minimise == MEMORY:
+        free = (
+            self.options.guard_bits is None and self.target.arithmetic == EXACT
+        )  # other registers have a width of their own
+        if free and self.budget.minimise == MEMORY:
             self._fewer_guard_bits(best)
         for i in np.unique(np.linspace(0, len(self.front) - 1, POINTS).round().astype(int)):
             self.run(self.of(self.front[i]), "front")

@@ -117,6 +117,13 @@ def test_least_energy_has_fewer_operations() -> None:
     assert operations(saving.made.program) < operations(compile_graph(graph(), FIXED).program)
 
 
+def test_another_target_keeps_its_guard_bits_and_its_checks() -> None:
+    parts = samples(MEASURE, 3, entry()), samples(CONFIRM, 4, entry())
+    loihi = search(graph(), get_target("loihi-sim"), FIXED, CompileOptions(), *parts, Budget(BUDGET))
+    assert loihi.made.errors == [] and loihi.made.program.arithmetic.name == "loihi"
+    assert all(one.guard_bits is None for one in loihi.tried) and loihi.chosen.cost < loihi.uniform.cost
+
+
 def test_layers_that_the_user_fixed_stay() -> None:
     parts = samples(MEASURE, 3, entry()), samples(CONFIRM, 4, entry())
     kept = search(graph(), FIXED, FIXED, CompileOptions(layer_bits={"w2": 7}), *parts, Budget(BUDGET))
