@@ -45,7 +45,7 @@ class Limits:
             ("--min-accuracy", self.min_accuracy, 0, 100),
         ):
             if value is not None and not low <= value <= high:
-                raise InputError(f"{name} {value:g}: give a number in {low:g}..{high:g}")
+                raise InputError(f"{name} {value:g}: give a number" + (f" in {low:g}..{high:g}" if low == 0 else ""))
 
     @property
     def of_samples(self) -> bool:

@@ -19,8 +19,12 @@ import pytest
 if TYPE_CHECKING:
     from snncc.testing import Deployed
 
-COMPILING = ("target", "bits", "guard_bits", "per_layer", "layer_bits", "calibrate", "rounding", "reader")
+COMPILING = (
+    "target", "bits", "guard_bits", "per_layer", "layer_bits", "calibrate", "calibration_samples", "rounding", "reader",
+)  # fmt: skip
 """Fields of :class:`snncc.testing.Asked` that make another program."""
+FILES = ("model", "data", "calibrate", "costs", "chip")
+"""Those that may name a file."""
 _COMPILED = pytest.StashKey[dict[str, Any]]()
 
 
@@ -57,7 +61,7 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
     for marker in reversed(list(request.node.iter_markers("snncc"))):
         given |= dict(zip(("model", "target", "data"), marker.args, strict=False)) | marker.kwargs
     given |= getattr(request, "param", {})
-    for name in ("model", "data"):
+    for name in FILES:
         beside = request.path.parent / given[name] if isinstance(given.get(name), str | Path) else None
         if beside is not None and beside.is_file():
             given[name] = str(beside)

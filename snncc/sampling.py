@@ -44,9 +44,9 @@ def choose_samples(text: str, count: int, limit: int | None, as_sample: bool, se
     if text == ALL:
         part = limit is not None and count >= limit
         return Sampling("first" if part else "whole", None, None if part or as_sample else count)
+    wanted = count if text == AUTO else _whole_number(text)
     if limit is not None:
         raise InputError(f"--samples {text} draws from the whole set; leave --limit {limit} out")
-    wanted = count if text == AUTO else _whole_number(text)
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)[:wanted]
     return Sampling(f"random:{seed}", order, None if as_sample else count, text == AUTO)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from snncc.errors import InputError
 
@@ -34,8 +34,8 @@ class Asked:
         model: a file, a name of the zoo, or a Graph.
         data: what ``verify`` runs on. limit, samples, seed, as_sample: which of it; exact: samples compared cell by cell (None:
             as many as the target can, or 16).
-        bits, guard_bits, per_layer, layer_bits, calibrate, rounding: how it is quantised; ``reader`` holds what the file
-            leaves open: dialect, time_steps ….
+        bits, guard_bits (a number or "auto"), per_layer, layer_bits, calibrate, calibration_samples, rounding: how it is
+            quantised; ``reader`` holds what the file leaves open: dialect, time_steps ….
         max_accuracy_drop: points; min_accuracy, min_agreement: percent; max_energy_uj, max_latency_ms, max_cores, energy_scope,
             costs, chip: as :class:`snncc.cost_gates.CostLimits`; alpha, beta: as :class:`snncc.evidence.Errors`.
         allow_undecided: too few samples to decide a gate are no failure.
@@ -43,17 +43,18 @@ class Asked:
 
     model: Any
     target: str = "fixed-sim"
-    data: str | None = None
+    data: str | Path | None = None
     limit: int | None = None
     samples: str | int = "all"
     seed: int = 0
     as_sample: bool = False
     exact: int | None = None
     bits: int = 8
-    guard_bits: int | None = None
+    guard_bits: int | str | None = None
     per_layer: bool = False
     layer_bits: Mapping[str, int] = field(default_factory=dict)
     calibrate: str | None = None
+    calibration_samples: int = 200
     rounding: str = "nearest"
     reader: Mapping[str, Any] = field(default_factory=dict)
     max_accuracy_drop: float | None = None
@@ -71,14 +72,30 @@ class Asked:
 
 
 def asked(given: Mapping[str, Any]) -> Asked:
-    """:class:`Asked` of plain arguments. Raises :class:`InputError` on an unknown one, or without a model."""
+    """:class:`Asked` of plain arguments. Raises :class:`InputError` on an unknown one or one of another type, or without a model."""
     known = [f.name for f in fields(Asked)]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise InputError(f"snncc: there is no {', '.join(unknown)}; known: {', '.join(known)}")
     if "model" not in given:
         raise InputError('snncc: say which model: @pytest.mark.snncc(model="mnist-lif", data="mnist:demo")')
+    hints = get_type_hints(Asked)
+    for f in fields(Asked):
+        if f.name in given and not _fits(given[f.name], hints[f.name]):
+            raise InputError(f"snncc: {f.name} is {given[f.name]!r}; give {f.type}")
     return Asked(**given)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is what a field of :class:`Asked` takes; whole numbers are numbers, and truth values are not."""
+    kinds = (hint,) if get_origin(hint) is Mapping or not get_args(hint) else get_args(hint)
+    for kind in kinds:
+        if kind is Any or (kind is float and isinstance(value, int) and not isinstance(value, bool)):
+            return True
+        plain = get_origin(kind) or kind
+        if isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
+            return True
+    return False
 
 
 @dataclass(eq=False)
@@ -119,12 +136,12 @@ class Deployed:
         from snncc.verify import verify
 
         self.verified = True
-        a = replace(self.asked, **changes)
+        a = asked(vars(self.asked) | changes)
         if a.data is None:
             raise InputError(f'{self.name}: say on which data: data="mnist:demo", or an .npz file with x and y')
         limits = Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta), a.min_accuracy)
         graph, program = self.made.graph, self.made.program
-        inputs, labels = load_data(a.data, a.limit, graph)
+        inputs, labels = load_data(str(a.data), a.limit, graph)
         count = sample_count(inputs, program.source)
         sampling = choose_samples(str(a.samples), count, a.limit, a.as_sample, a.seed)
         few = a.exact if a.exact is not None else (self.target.exact_samples or DEFAULT_EXACT)
@@ -172,7 +189,10 @@ def _options(what: Asked, graph: Graph) -> CompileOptions:
     from snncc.cli.options import compile_options
     from snncc.layer_bits import of_neurons
 
-    chosen = compile_options(what.bits, what.guard_bits, what.per_layer, what.calibrate, graph, rounding=what.rounding)
+    chosen = compile_options(
+        what.bits, what.guard_bits, what.per_layer, what.calibrate, graph,
+        rounding=what.rounding, calibration_samples=what.calibration_samples,
+    )  # fmt: skip
     return replace(chosen, layer_bits=of_neurons(graph, what.layer_bits))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from snncc.cli import options as shared
+from snncc.cli.needs import warn_of_test_data
 from snncc.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,9 +83,13 @@ def find(
     budget = Budget(points, minimise)
     if calibration is None:
         raise InputError("--budget-accuracy: say --calibrate with labelled training data, which the search measures on")
-    for name in filter(None, (calibration, confirm)):
-        if name.endswith((":test", ":demo")):
-            terminal.fact("warning", f"{name}: the search sees it, so its accuracy is no test any more", err=True)
+    if confirm is not None:
+        if confirm == calibration:
+            raise InputError(
+                f"--confirm {confirm}: is what --calibrate names, so bits would be confirmed on the samples that chose them; leave "
+                "it out, and a part of the data is kept to confirm with, or name other data"
+            )
+        warn_of_test_data("--confirm", confirm)
     measured, confirming = parts(graph, calibration, skip, confirm, most)
     terminal.fact(
         "search", f"{len(measured):,} samples to measure on, {len(confirming):,} others to confirm with", err=True
@@ -126,6 +131,11 @@ def parts(graph: Graph, calibration: str, skip: int, confirm: str | None, most: 
             raise InputError(f"{name}: has no labels, so no accuracy; --budget-accuracy needs them")
         count = sample_count(inputs, entry)
         order = np.random.Generator(np.random.PCG64(SEED)).permutation(np.arange(min(skip, count), count))[:most]
+        if len(order) == 0:
+            raise InputError(
+                f"--budget-accuracy: {name} has {count:,} samples, and all are calibrated on; name more data, or fewer "
+                f"--calibration-samples than {skip:,}"
+            )
         return Samples(inputs, labels, entry, order, steps_with_label(labels))
 
     first = drawn(calibration, skip)

@@ -12,6 +12,7 @@ import click
 
 from snncc.cli import budget as mixed
 from snncc.cli import options as shared
+from snncc.cli.needs import only_with
 
 if TYPE_CHECKING:
     from snncc.compiler import Compilation
@@ -63,6 +64,7 @@ def command(
     from snncc.registry import entries
     from snncc.report import terminal
 
+    only_with("--budget-accuracy", budget_accuracy is not None, "confirm", "minimise", "budget_samples")
     target = shared.need_target(target_name, int8)
     unknown = set(print_after) - {"all"} - set(entries("snncc.passes"))
     if unknown:
@@ -82,8 +84,6 @@ def command(
             budget_accuracy, minimise, confirm, budget_samples, as_json,
         )  # fmt: skip
         chosen = found.options
-    elif confirm is not None:
-        raise click.UsageError("--confirm is for --budget-accuracy")
     made = found.made if found and not print_after else compile_graph(graph, target, chosen, after)
     folder = output or Path("build") / f"{path.stem}.{target.name}"
     if made.errors:

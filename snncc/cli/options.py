@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from snncc.cli.needs import only_with, warn_of_test_data
 from snncc.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def semantics_options(function: F) -> F:
 
 
 CALIBRATION_SAMPLES = 200
+MOST_GUARD_BITS = 16
 QUANTISE = ("int8", "calibration", "calibration_samples", "rounding", "per_layer", "guard_bits", "layer_bits", "bits")
 
 
@@ -150,7 +152,7 @@ class GuardBits(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuses anything else."""
-        return value if value == "auto" else click.IntRange(0, 16).convert(value, param, ctx)
+        return value if value == "auto" else click.IntRange(0, MOST_GUARD_BITS).convert(value, param, ctx)
 
 
 def quantise_options(function: F) -> F:
@@ -229,6 +231,7 @@ def visible(text: str) -> str:
 def chosen_options(given: Mapping[str, Any], graph: Graph) -> CompileOptions:
     """:func:`compile_options` of what a command with :func:`quantise_options` was given."""
     names = ("bits", "guard_bits", "per_layer", "calibration", "layer_bits", "rounding", "calibration_samples")
+    only_with("--calibrate", given["calibration"] is not None, "calibration_samples")
     return compile_options(graph=graph, **{name: given[name] for name in names})
 
 
@@ -242,7 +245,8 @@ def compile_options(
     rounding: str = "nearest",
     calibration_samples: int = CALIBRATION_SAMPLES,
 ) -> CompileOptions:
-    """The quantise options, with the calibration data loaded. Raises :class:`InputError` where learned rounding has none."""
+    """The quantise options, with the calibration data loaded. Raises :class:`InputError` where learned rounding has none, and on
+    guard bits that there are not."""
     from snncc.feed import take
     from snncc.layer_bits import of_neurons, parse_layer_bits
     from snncc.target import CompileOptions
@@ -252,8 +256,11 @@ def compile_options(
     if rounding == "learned" and calibration is None:
         raise InputError("--rounding learned: has no data to learn from; name training data: --calibrate mnist:train")
     if calibration is not None:
+        warn_of_test_data("--calibrate", calibration)
         inputs, _ = load_data(calibration, calibration_samples, graph)
         samples = take(inputs, input_of(graph), 0, calibration_samples)
+    if guard_bits not in (None, "auto", *range(MOST_GUARD_BITS + 1)):
+        raise InputError(f"--guard-bits: is {guard_bits!r}; give 0..{MOST_GUARD_BITS}, or auto with --calibrate DATA")
     fixed = None if guard_bits == "auto" else guard_bits
     chosen = CompileOptions(bits, cast("int | None", fixed), not per_layer, samples, other, rounding)
     return replace(chosen, guard_bits=_measured_guard_bits(graph, chosen)) if guard_bits == "auto" else chosen

@@ -91,8 +91,13 @@ def test_what_is_missing_is_said(snncc, files: tuple[Path, Path], tmp_path: Path
     assert code == 2 and "say --calibrate with labelled training data" in err
     code, _, err = snncc(*run, "--budget-accuracy", -1, "--calibrate", data)
     assert code == 2 and "--budget-accuracy -1: give percentage points" in err
-    code, _, err = snncc(*run, "--confirm", data)
-    assert code == 2 and "--confirm is for --budget-accuracy" in err
+    for alone in (("--confirm", data), ("--minimise", "energy"), ("--budget-samples", 100)):
+        code, _, err = snncc(*run, *alone)
+        assert code == 2 and f"{alone[0]} is for --budget-accuracy: say that too" in err
+    code, _, err = snncc(*run, "--budget-accuracy", 1, "--calibrate", data, "--confirm", data)
+    assert code == 2 and "train.npz: is what --calibrate names" in err
+    code, _, err = snncc(*run, "--budget-accuracy", 1, "--calibrate", data, "--calibration-samples", SAMPLES)
+    assert code == 2 and "train.npz has 9,200 samples, and all are calibrated on" in err and "than 9,200" in err
     np.savez(tmp_path / "bare.npz", x=np.load(data)["x"][:300])
     code, _, err = snncc(*run, "--budget-accuracy", 1, "--calibrate", tmp_path / "bare.npz")
     assert code == 2 and "bare.npz: has no labels" in err

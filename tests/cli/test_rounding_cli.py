@@ -17,6 +17,23 @@ def test_without_data_to_learn_from(snncc, tmp_path: Path, verb: str) -> None:  
     assert code == 2 and "--rounding learned: has no data" in err and "--calibrate mnist:train" in err
 
 
+@pytest.mark.parametrize("verb", ["compile", "verify", "diff"])
+def test_how_many_samples_of_nothing(snncc, tmp_path: Path, verb: str) -> None:  # type: ignore[no-untyped-def]
+    net, data = write_network(tmp_path)
+    rest = ("--data", data) if verb != "compile" else ()
+    code, _, err = snncc(verb, net, "-t", "fixed-sim", "--calibration-samples", 5, *rest)
+    assert code == 2 and "--calibration-samples is for --calibrate: say that too, or leave it out" in err
+
+
+@pytest.mark.parametrize("split", ["demo", "train"])
+def test_learning_from_test_data_is_warned_of(snncc, tmp_path: Path, split: str) -> None:  # type: ignore[no-untyped-def]
+    given = ("--calibrate", f"mnist:{split}", "--calibration-samples", 2, "-o", tmp_path / "net", "--json")
+    code, out, err = snncc("compile", "mnist-lif", "-t", "fixed-sim", *given)
+    assert code == 0 and json.loads(out)["folder"]
+    warned = "--calibrate mnist:demo: the network is fitted to it, so its accuracy there is no test any more; take mnist:train"
+    assert (warned in err) == (split == "demo")
+
+
 def test_compiled_verified_and_explained(snncc, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     net, data = write_network(tmp_path)
     folder = tmp_path / "net"

@@ -174,18 +174,23 @@ def test_parameters_add_to_the_marker_and_what_compiles_alike_is_compiled_once(p
         HEAD
         + """
 seen = []
+LEARNED = {"bits": 3, "rounding": "learned", "calibrate": "own.npz"}
+FEW = {**LEARNED, "calibration_samples": 20}
 
 @pytest.mark.snncc(model="net.nir", exact=2)
-@pytest.mark.parametrize("snncc_compiled", [{"bits": 8}, {"bits": 2}, {"min_agreement": 1}], indirect=True)
+@pytest.mark.parametrize(
+    "snncc_compiled", [{"bits": 8}, {"bits": 2}, {"min_agreement": 1}, LEARNED, FEW], indirect=True
+)
 def test_each(snncc_compiled):
     seen.append(snncc_compiled.made)
     assert snncc_compiled.verify(data="own.npz").passed
 
 def test_of_all():
     assert seen[0] is seen[2] and seen[0] is not seen[1]
+    assert "spikes of 200 samples" in str(seen[3].steps) and "spikes of 20 samples" in str(seen[4].steps)
 """
     )
-    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
+    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=6)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +202,11 @@ def test_of_all():
         ('model="broken.nir"', "errors", "broken.nir"),
         ("model=3", "errors", "the model is a int; give a file"),
         ('model="net.nir", target="abacus"', "errors", "abacus"),
+        ('model="net.nir", bits="8"', "errors", "snncc: bits is '8'; give int"),
+        ('model="net.nir", bits=1', "errors", "bits is 1; weights of 2 to 16 bits are supported"),
+        ('model="net.nir", layer_bits={"c": 4}', "errors", "there is no layer c; the layers with weights are lif, last"),
+        ('model="net.nir", rounding="learned"', "errors", "learned: has no data to learn from"),
+        ('model="net.nir", guard_bits="few"', "errors", "--guard-bits: is 'few'; give 0..16, or auto"),
         ('model="net.nir", data="own.npz"', "errors", "test_it names data but never called snncc_compiled.verify()"),
     ],
 )
