@@ -72,7 +72,7 @@ class Asked:
 
 
 def asked(given: Mapping[str, Any]) -> Asked:
-    """:class:`Asked` of plain arguments. Raises :class:`InputError` on an unknown one or one of another type, or without a model."""
+    """:class:`Asked` of plain arguments. Raises :class:`InputError` on an unknown or mistyped one, or without a model."""
     known = [f.name for f in fields(Asked)]
     unknown = sorted(set(given) - set(known))
     if unknown:

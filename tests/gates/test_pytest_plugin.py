@@ -204,7 +204,11 @@ def test_of_all():
         ('model="net.nir", target="abacus"', "errors", "abacus"),
         ('model="net.nir", bits="8"', "errors", "snncc: bits is '8'; give int"),
         ('model="net.nir", bits=1', "errors", "bits is 1; weights of 2 to 16 bits are supported"),
-        ('model="net.nir", layer_bits={"c": 4}', "errors", "there is no layer c; the layers with weights are lif, last"),
+        (
+            'model="net.nir", layer_bits={"c": 4}',
+            "errors",
+            "there is no layer c; the layers with weights are lif, last",
+        ),
         ('model="net.nir", rounding="learned"', "errors", "learned: has no data to learn from"),
         ('model="net.nir", guard_bits="few"', "errors", "--guard-bits: is 'few'; give 0..16, or auto"),
         ('model="net.nir", data="own.npz"', "errors", "test_it names data but never called snncc_compiled.verify()"),
