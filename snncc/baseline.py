@@ -15,7 +15,7 @@ import numpy as np
 
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET, Errors, sign_test
-from snncc.gates import Gate
+from snncc.gates import AGREED, LOST, Gate
 from snncc.verify import PerSample, Verification
 
 VERSION = 1
@@ -94,7 +94,7 @@ def regressions(baseline: Baseline, found: Verification, errors: Errors) -> list
     before, now = baseline.found, found.per_sample
     common = min(len(before.same), len(now.same))
     gates = []
-    for name, old, new in (("accuracy", before.right, now.right), ("agreement", before.same, now.same)):
+    for name, old, new in ((LOST, before.right, now.right), (AGREED, before.same, now.same)):
         if old is None or new is None:
             continue
         change = np.subtract(new[:common], old[:common])
@@ -102,7 +102,7 @@ def regressions(baseline: Baseline, found: Verification, errors: Errors) -> list
         remark = f"{lost:,} got worse and {won:,} better of {common:,}; {_chance(sign_test(lost, won))}"
         most = _most_by_chance(lost + won, errors.alpha)
         outcome = FAILED if lost - won > most else MET
-        gates.append(Gate(f"{name}, samples lost since the baseline", lost - won, most, outcome, remark=remark))
+        gates.append(Gate(name, lost - won, most, outcome, remark=remark))
     return [*gates, _more_spikes(np.array(before.spikes[:common]), np.array(now.spikes[:common]), errors)]
 
 

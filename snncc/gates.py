@@ -20,6 +20,8 @@ from snncc.evidence import (
 
 DROP, AGREEMENT, ACCURACY = "accuracy drop", "agreement with the float network", "accuracy of the integer network"
 """Names of the gates on samples."""
+LOST, AGREED = "accuracy, samples lost since the baseline", "agreement, samples lost since the baseline"
+"""Of those against a baseline."""
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def explanation(deployed: Deployed, what: Asked, found: Verification, gates: lis
 def where_to_look(found: Verification, model: str, target: str, data: str) -> list[str]:
     """Where a gate on samples failed: whether the network was broken before it was compiled, and what shows where compiling
     broke it."""
-    from snncc.gates import ACCURACY, AGREEMENT, DROP
+    from snncc.gates import ACCURACY, AGREEMENT, DROP, LOST
 
     failed = {g.name: g for g in found.gates if g.outcome == "failed"}
     looks = []
@@ -233,7 +233,15 @@ def where_to_look(found: Verification, model: str, target: str, data: str) -> li
             f"the float network itself gets only {100 * found.float_accuracy:.2f} % right, so it was broken before it was "
             f"compiled: look at the weights in the file, at how it was read (snncc inspect {model}) and at the data"
         )
-    if {DROP, AGREEMENT} & set(failed) and found.layers:
+    lost = failed.get(LOST)
+    if lost is not None and (found.drop or 0) * found.samples < lost.value / 2:
+        looks.append(
+            f"the float network gets {100 * (found.float_accuracy or 0):.2f} % right now, hardly more than its integers: "
+            f"the network itself changed since the baseline, not what compiling does to it: look at the weights in the file "
+            f"and at how it was read (snncc inspect {model})"
+        )
+        lost = None
+    if ({DROP, AGREEMENT} & set(failed) or lost is not None) and found.layers:
         worst = min(found.layers, key=lambda layer: layer.spike_agreement)
         looks.append(
             f"compiling changed the spikes, most of all in {worst.layer}. Which pass did it, and whether it is rounding or "

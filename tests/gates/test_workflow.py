@@ -87,5 +87,6 @@ def test_it_is_red_for_the_network_broken(checkout: Path) -> None:
     gates = ElementTree.parse(checkout / "gates.xml").getroot()
     red = {case.get("name") for case in gates.iter("testcase") if case.find("failure") is not None}
     assert red == {"accuracy, samples lost since the baseline"}
+    assert "itself changed since the baseline, not what compiling does to it" in " ".join(done[2].stdout.split())
     for text in (done[2].stdout, (checkout / "gates.md").read_text()):
         assert "samples lost since the baseline" in text and f"got worse and 0 better of {SAMPLES}" in text
