@@ -81,64 +81,59 @@ def immediate(choices: Choices) -> Any:
     with few levels, no clamp, no overflow rule, rounding to nearest.
 
     Takes ``current``, ``u``, ``v``, ``spikes``, ``constants``, the guard bits, the leak's shift, ``counts``, ``first`` and
-    ``fresh``; the row of ``constants`` with the leak holds it less the powers of two that the shift is short of 12.
+    ``fresh``; the row of ``constants`` with the leak holds it less the powers of two that the shift is short of 12. No other
+    kernel may be enclosed: Numba's cache would not know this one again in the next process.
     """
     levels, leak, reset = choices.levels, choices.leak, choices.reset
     alike, awake, injected = choices.alike, choices.awake, choices.injected
 
     @compiled()
-    def step_of(arriving, leaving, active, x, old_u, constants, guard, shift, half):  # type: ignore[no-untyped-def]
-        whole, m = x.dtype.type, x.size
-        threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
-        amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
-        decay, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]
-        one_decay, one_value = decay[0], value[0]
-        for j in range(m):
-            y, w = x[j], whole(arriving[j])
-            if awake == NONE_AWAKE:
-                active[j] = (w | y | old_u[j]) != 0
-            elif awake == SOME_AWAKE:
-                active[j] = (w | y | old_u[j] | bias[j] | current_bias[j]) != 0
-            w = shifted_left(w, guard)
-            if injected:
-                w = whole(w + current_bias[j])
-            old_u[j] = w
-            d = one_decay if alike else decay[j]
-            if leak == HALVING:
-                y = shifted_right(whole(y + half), shift)
-            elif leak == NARROW:
-                y = shifted_right(whole(whole(y * d) + half), shift)
-            elif leak == SPLIT:
-                y = two_parts(y, d, half)
-            y = whole(y + whole(w + bias[j]))
-            n = whole(y >= threshold[j])
-            for level in range(1, levels):
-                n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
-            if reset == TO_VALUE:
-                y = (one_value if alike else value[j]) if n != 0 else y
-            elif reset == SUBTRACT and levels > 1:
-                y = whole(y - whole(n * amount[j]))
-            elif reset == SUBTRACT:
-                y = whole(y - (amount[j] if n != 0 else whole(0)))
-            x[j] = y
-            leaving[j] = n
-
-    @compiled()
     def steps_of(current, u, v, spikes, constants, guard_bits, shift, counts, first, fresh):  # type: ignore[no-untyped-def]
         whole = v.dtype.type
-        half = whole((1 << shift) >> 1)
-        period, size = constants.shape[1], current.shape[1]
-        active = np.empty(period, np.uint8)
+        half, period, size = whole((1 << shift) >> 1), constants.shape[1], current.shape[1]
+        flags = np.empty(period, np.uint8)
         for start in range(0, size, period):
             m, place, at = min(period, size - start), first + start, 0 if fresh else start
-            x, old_u = v[at : at + m], u[at : at + m]
+            x, old_u, active = v[at : at + m], u[at : at + m], flags[:m]
             for j in range(m if fresh else 0):
                 x[j], old_u[j] = constants[V_INIT, j], whole(0)
+            threshold, spacing = constants[THRESHOLD, :m], constants[SPACING, :m]
+            amount, value = constants[RESET_AMOUNT, :m], constants[RESET_VALUE, :m]
+            decay, bias, current_bias = constants[DECAY_V, :m], constants[BIAS, :m], constants[CURRENT_BIAS, :m]
+            one_decay, one_value = decay[0], value[0]
             for t in range(spikes.shape[0] - 1):
                 arriving = current[t if current.shape[0] > 1 else 0, start : start + m]
                 leaving = spikes[t + 1, place : place + m]
-                step_of(arriving, leaving, active[:m], x, old_u, constants, guard_bits, shift, half)
-                counts[1, t] += m if awake == ALL_AWAKE else count_set(active[:m])
+                for j in range(m):
+                    y, w = x[j], whole(arriving[j])
+                    if awake == NONE_AWAKE:
+                        active[j] = (w | y | old_u[j]) != 0
+                    elif awake == SOME_AWAKE:
+                        active[j] = (w | y | old_u[j] | bias[j] | current_bias[j]) != 0
+                    w = shifted_left(w, guard_bits)
+                    if injected:
+                        w = whole(w + current_bias[j])
+                    old_u[j] = w
+                    d = one_decay if alike else decay[j]
+                    if leak == HALVING:
+                        y = shifted_right(whole(y + half), shift)
+                    elif leak == NARROW:
+                        y = shifted_right(whole(whole(y * d) + half), shift)
+                    elif leak == SPLIT:
+                        y = two_parts(y, d, half)
+                    y = whole(y + whole(w + bias[j]))
+                    n = whole(y >= threshold[j])
+                    for level in range(1, levels):
+                        n = whole(n + whole(y >= whole(threshold[j] + whole(whole(level) * spacing[j]))))
+                    if reset == TO_VALUE:
+                        y = (one_value if alike else value[j]) if n != 0 else y
+                    elif reset == SUBTRACT and levels > 1:
+                        y = whole(y - whole(n * amount[j]))
+                    elif reset == SUBTRACT:
+                        y = whole(y - (amount[j] if n != 0 else whole(0)))
+                    x[j] = y
+                    leaving[j] = n
+                counts[1, t] += m if awake == ALL_AWAKE else count_set(active)
                 counts[0, t] += count_set(leaving)
 
     return steps_of
