@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,12 @@ def test_how_many_samples_of_nothing(snncc, tmp_path: Path, verb: str) -> None: 
     assert code == 2 and "--calibration-samples is for --calibrate: say that too, or leave it out" in err
 
 
-@pytest.mark.parametrize("split", ["demo", "train"])
+needs_mnist = pytest.mark.skipif(
+    not (Path(os.environ.get("SNNCC_DATA", "none")) / "mnist").is_dir(), reason="SNNCC_DATA holds no mnist/"
+)
+
+
+@pytest.mark.parametrize("split", ["demo", pytest.param("train", marks=needs_mnist)])
 def test_learning_from_test_data_is_warned_of(snncc, tmp_path: Path, split: str) -> None:  # type: ignore[no-untyped-def]
     given = ("--calibrate", f"mnist:{split}", "--calibration-samples", 2, "-o", tmp_path / "net", "--json")
     code, out, err = snncc("compile", "mnist-lif", "-t", "fixed-sim", *given)
