@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from snncc.baseline import ANEW
-from snncc.cost_gates import CostLimits, priced
+from snncc.cost_gates import CostLimits, costs_and_chip, priced
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET
 from snncc.feed import Inputs, sample_count
@@ -91,11 +91,7 @@ def read_costs(file: str, entry: Any) -> Costs | None:
 
 def prices_of(limits: CostLimits) -> tuple[str, str]:
     """(cost set, chip or "") that ``limits`` name, with their hashes. Raises :class:`InputError` on unknown ones."""
-    from snncc.energy.costs import DEFAULT_COSTS, load_costs
-    from snncc.profile import chip_of
-
-    costs = load_costs(limits.costs or DEFAULT_COSTS)
-    chip = chip_of(costs, limits.chip)
+    costs, chip = costs_and_chip(limits)
     return f"{costs.name} {costs.sha256[:12]}", "" if chip is None else f"{chip.name} {chip.sha256[:12]}"
 
 

@@ -14,7 +14,9 @@ from snncc.sampling import Sampling, sampled
 from snncc.target import RunOptions, Target
 
 if TYPE_CHECKING:
+    from snncc.chip.spec import Chip
     from snncc.energy.account import Estimate
+    from snncc.energy.costs import CostSet
     from snncc.profile import Profile
 
 ENERGY_SCOPES = ("S1", "S2", "S3", "S4", "S5")
@@ -75,13 +77,20 @@ def cost_gates(
     return _gates(priced(program, engine, inputs, limits, options), limits)
 
 
-def priced(program: Program, engine: Target, inputs: Inputs, limits: CostLimits, options: RunOptions) -> Profile:
-    """A run on ``engine``, placed on the chip and priced as ``limits`` say."""
+def costs_and_chip(limits: CostLimits) -> tuple[CostSet, Chip | None]:
+    """That ``limits`` name, or what stands where they name none. Raises :class:`InputError` on unknown ones."""
     from snncc.energy.costs import DEFAULT_COSTS, load_costs
-    from snncc.profile import chip_of, measure, profile
+    from snncc.profile import chip_of
 
     costs = load_costs(limits.costs or DEFAULT_COSTS)
-    chip = chip_of(costs, limits.chip)
+    return costs, chip_of(costs, limits.chip)
+
+
+def priced(program: Program, engine: Target, inputs: Inputs, limits: CostLimits, options: RunOptions) -> Profile:
+    """A run on ``engine``, placed on the chip and priced as ``limits`` say."""
+    from snncc.profile import measure, profile
+
+    costs, chip = costs_and_chip(limits)
     measured = measure(program, engine, inputs, replace(options, progress=None, part=None), neurons=chip is not None)
     return profile(measured, costs, chip, draws=1)
 

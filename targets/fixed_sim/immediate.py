@@ -31,6 +31,7 @@ from snncc.targets.fixed_sim.neurons import (
     TO_VALUE,
     UNBOUNDED,
     V_INIT,
+    count_set,
     two_parts,
     update,
 )
@@ -61,18 +62,6 @@ class Choices:
     alike: bool
     awake: int
     injected: bool
-
-
-@compiled()
-def count_set(flags):  # type: ignore[no-untyped-def]
-    """How many of ``flags`` (whole numbers) are not 0."""
-    total = np.int64(0)
-    for start in range(0, flags.size, 128):
-        part, some = flags[start : start + 128], np.uint8(0)
-        for j in range(part.size):
-            some = np.uint8(some + np.uint8(part[j] != 0))
-        total += some
-    return total
 
 
 @cache

@@ -123,12 +123,15 @@ def count_active(arriving, x, u, bias, current_bias):  # type: ignore[no-untyped
 
 
 @compiled()
-def count_fired(leaving):  # type: ignore[no-untyped-def]
-    """Neurons that fired, of spikes."""
-    fired = np.int32(0)
-    for j in range(leaving.size):
-        fired += np.int32(leaving[j] != 0)
-    return fired
+def count_set(flags):  # type: ignore[no-untyped-def]
+    """How many of ``flags`` (whole numbers) are not 0."""
+    total = np.int64(0)
+    for start in range(0, flags.size, 128):
+        part, some = flags[start : start + 128], np.uint8(0)
+        for j in range(part.size):
+            some = np.uint8(some + np.uint8(part[j] != 0))
+        total += some
+    return total
 
 
 @compiled()
@@ -227,4 +230,4 @@ def update(  # type: ignore[no-untyped-def]
             for j in range(m):
                 old_u[j] = w[j]
                 leaving[j] = n[j]
-            counts[0, t] += count_fired(leaving)
+            counts[0, t] += count_set(leaving)

@@ -75,7 +75,7 @@ _made: weakref.WeakKeyDictionary[PreparedProjection, dict[tuple[str, bool], Path
 def by_events(q: PreparedProjection, steps: Array) -> tuple[Array, Array]:
     """(sums (steps·N, size) before shift and pooling, synaptic operations (steps,)) of spikes ``steps`` (steps, N, size)."""
     sums = np.empty((steps.shape[0] * steps.shape[1], q.sizes[1]), q.sums)
-    sums.fill(0)
+    sums.fill(0)  # in memory that is there, which np.zeros would leave to the first event of each page
     parts = np.split(sums, len(steps))
     return sums, np.asarray([_scatter(q, *one) for one in zip(steps, parts, strict=True)], np.int64)
 
