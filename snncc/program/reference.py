@@ -199,6 +199,8 @@ def predict(scores: Array, ties: str) -> Array:
 
 def join(program: Program, parts: list[IntegerRecording]) -> IntegerRecording:
     """One recording of several batches."""
+    if len(parts) == 1:
+        return parts[0]
     scores = np.concatenate([p.scores for p in parts])
     return IntegerRecording(
         {n: np.concatenate([p.spikes[n] for p in parts], axis=1) for n in parts[0].spikes},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core.event import TimingListener, install_listener
 from numba.extending import intrinsic
 
@@ -42,6 +42,35 @@ def shifted_right(typing: Any, x: Any, bits: Any) -> Any:
 def shifted_left(typing: Any, x: Any, bits: Any) -> Any:
     """``x << bits`` in x's own type."""
     return _shift("shl", x, bits)
+
+
+def _word_at(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
+    """Pointer to eight bytes of a contiguous array of bytes, wherever they begin."""
+    first = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(first, [at]), context.get_value_type(types.uint64).as_pointer())
+
+
+@intrinsic
+def load_word(typing: Any, array: Any, at: Any) -> Any:
+    """Bytes at … at + 7 of a contiguous array of bytes as one 64-bit word, at any place."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        word = builder.load(_word_at(context, builder, array, *values))
+        word.align = 1
+        return word
+
+    return types.uint64(array, types.intp), generate
+
+
+@intrinsic
+def store_word(typing: Any, array: Any, at: Any, word: Any) -> Any:
+    """Writes what :func:`load_word` reads."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.store(values[2], _word_at(context, builder, array, *values[:2])).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.uint64), generate
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from snncc.targets.fixed_sim.compiled import compiled
+from snncc.targets.fixed_sim.compiled import compiled, load_word, store_word
 
 STRETCH = 8192
 """Neurons that are looked at at once."""
+WORD = 8
+"""Bytes that are added at once."""
 FEW = 2
 """Events that reach the same targets and are added one after the other."""
 
@@ -181,40 +183,49 @@ def scatter_sparse(spikes, starts, targets, weight, fan_out, current):  # type: 
 @compiled()
 def used_synapses(spikes, fan_out, operations):  # type: ignore[no-untyped-def]
     """``operations`` (steps,) grows by the synaptic operations of ``spikes`` (steps, N, size), where no kernel counted them; a
-    stretch of neurons at a time, whose fan-out stays in the first-level cache."""
-    whole = fan_out.dtype.type  # which holds the sum of all of them
+    stretch of neurons at a time, whose firings are counted in bytes over so many samples as a byte holds."""
+    counts = np.empty(STRETCH, np.uint8)
     for start in range(0, fan_out.size, STRETCH):
         used = fan_out[start : start + STRETCH]
+        fired = counts[: used.size]
         for t in range(spikes.shape[0]):
-            for n in range(spikes.shape[1]):
-                row, total = spikes[t, n, start : start + STRETCH], whole(0)
-                for i in range(row.size):
-                    total = whole(total + (used[i] if row[i] != 0 else whole(0)))
-                operations[t] += total
+            for first in range(0, spikes.shape[1], 255):
+                fired[:] = 0
+                for n in range(first, min(first + 255, spikes.shape[1])):
+                    row = spikes[t, n, start : start + STRETCH]
+                    for i in range(fired.size):
+                        fired[i] = np.uint8(fired[i] + np.uint8(row[i] != 0))
+                for i in range(fired.size):
+                    operations[t] += np.int64(used[i]) * np.int64(fired[i])
 
 
 @compiled()
-def add_blocks(images, row, sums):  # type: ignore[no-untyped-def]
-    """``sums`` (steps, N, H/s, W/s, C or more) becomes the sums over s × s positions of images (steps, N, H/s, s, W·C);
-    ``row`` (W, C) is room for the sums over s rows."""
-    whole, flat = sums.dtype.type, row.reshape(-1)
-    s = images.shape[3]
+def add_blocks(images, columns, channels, spare, row, sums):  # type: ignore[no-untyped-def]
+    """``sums``, flat, with :data:`WORD` bytes to spare, becomes the sums over s × s positions of 8-bit images (steps, N, H/s, s,
+    W·C); ``columns`` W/s, each with ``spare`` channels more, in which is some other sum.
+
+    Eight channels at once, as no sum may exceed a byte: the last ones of a position reach into the next one, which comes after.
+    ``row`` (W·C and ``WORD`` bytes more) is room for the sums over s rows."""
+    s, size, place = images.shape[3], images.shape[4], 0
+    row[size:] = 0
     for t in range(images.shape[0]):
         for n in range(images.shape[1]):
             for y in range(images.shape[2]):
-                rows, into = images[t, n, y], sums[t, n, y]
-                for i in range(flat.size):
-                    flat[i] = rows[0, i]
-                for k in range(1, s):
-                    for i in range(flat.size):
-                        flat[i] = whole(flat[i] + rows[k, i])
-                for x in range(into.shape[0]):
-                    first, second, total = row[x * s], row[x * s + 1], into[x]
-                    for c in range(first.size):
-                        total[c] = whole(first[c] + second[c])
-                    for k in range(2, s):
-                        for c in range(first.size):
-                            total[c] = whole(total[c] + row[x * s + k, c])
+                rows = images[t, n, y]
+                for i in range(size):
+                    row[i] = np.uint8(rows[0, i] + rows[1, i])
+                for k in range(2, s):
+                    for i in range(size):
+                        row[i] = np.uint8(row[i] + rows[k, i])
+                for x in range(columns):
+                    first, c = x * s * channels, 0
+                    while c < channels:
+                        total = load_word(row, first + c) + load_word(row, first + channels + c)
+                        for k in range(2, s):
+                            total += load_word(row, first + k * channels + c)
+                        store_word(sums, place + c, total)
+                        c += WORD
+                    place += channels + spare
 
 
 @compiled()

@@ -6,9 +6,7 @@ import hashlib
 import json
 import os
 import platform
-import time
 import weakref
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,11 +18,12 @@ import numpy as np
 from snncc.files import written_beside
 from snncc.targets.fixed_sim import kernels
 from snncc.targets.fixed_sim.dense import Dense, dense_path
+from snncc.targets.fixed_sim.onednn import shortest
 from snncc.targets.fixed_sim.prepare import PreparedProjection, spike_type
 
 Array = np.ndarray
 CACHE_VARIABLE = "SNNCC_CACHE"
-TRIAL_ROWS, TRIAL_ACTIVITY, TRIALS = (8, 64), 0.03, 3
+TRIAL_ROWS, TRIAL_ACTIVITY = (8, 64), 0.03
 
 
 @dataclass(frozen=True)
@@ -134,10 +133,10 @@ def _measure(q: PreparedProjection, dense: Dense) -> Cost:
     random, most = np.random.default_rng(0), TRIAL_ROWS[-1]
     some = (random.random((1, most, q.sizes[0])) < TRIAL_ACTIVITY).astype(spike_type(q.spike_range))
     none = np.zeros_like(some)
-    silent = _line([_shortest(lambda rows=rows: by_events(q, none[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
-    counted = _line([_shortest(lambda rows=rows: by_dense(q, dense, some[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
+    silent = _line([shortest(lambda rows=rows: by_events(q, none[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
+    counted = _line([shortest(lambda rows=rows: by_dense(q, dense, some[:, :rows])) for rows in TRIAL_ROWS])  # type: ignore[misc]
     operations = int(by_events(q, some)[1][0])
-    event = (_shortest(lambda: by_events(q, some)) - silent[0] * most - silent[1]) / max(1, operations)
+    event = (shortest(lambda: by_events(q, some)) - silent[0] * most - silent[1]) / max(1, operations)
     return Cost(*counted, *silent, max(0.0, event))
 
 
@@ -146,16 +145,6 @@ def _line(times: list[float]) -> tuple[float, float]:
     (fewer, more), (first, last) = TRIAL_ROWS, times
     row = max(0.0, (last - first) / (more - fewer))
     return row, max(0.0, first - fewer * row)
-
-
-def _shortest(run: Callable[[], Any]) -> float:
-    run()
-    times = []
-    for _ in range(TRIALS):
-        start = time.perf_counter_ns()
-        run()
-        times.append(time.perf_counter_ns() - start)
-    return float(min(times))
 
 
 def _key(q: PreparedProjection) -> str:

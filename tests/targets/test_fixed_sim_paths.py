@@ -14,9 +14,10 @@ from snncc.program.currents import weigh
 from snncc.program.program import EXACT, Population, Program, Projection, Readout, Source, conv_shape
 from snncc.program.reference import run_reference
 from snncc.target import PATHS, RunOptions
-from snncc.targets.fixed_sim import dense, synapses
+from snncc.targets.fixed_sim import dense, onednn, synapses
 from snncc.targets.fixed_sim.dense import dense_path
 from snncc.targets.fixed_sim.engine import run
+from snncc.targets.fixed_sim.forms import form_of
 from snncc.targets.fixed_sim.layout import from_kernel, to_kernel
 from snncc.targets.fixed_sim.prepare import PreparedProjection, prepare
 from snncc.targets.fixed_sim.synapses import Cost, Paths, by_dense, by_events
@@ -119,22 +120,22 @@ def test_whole_runs_are_the_reference_on_every_path(layer: str) -> None:
 def test_folded_pooling_is_unfolded_again() -> None:
     """A kernel that repeats its weights runs as one of a quarter of the size; one that does not runs as it is."""
     _, q = prepared("folded pool")
-    form = dense._form_of(q)
+    form = form_of(q)
     assert form.block == 2 and form.weight.shape == (9, 8, 3, 3)
     broken = q.projection.weight.copy()
     broken[3, 2, 1, 1] += 1
-    assert dense._form_of(replace(q, projection=replace(q.projection, weight=broken))).block == 1
+    assert form_of(replace(q, projection=replace(q.projection, weight=broken))).block == 1
     _, large = prepared("folded pool, large")  # four pixels of 255 leave 8 bits
-    assert dense._form_of(large).block == 1
+    assert form_of(large).block == 1
 
 
 def test_8_bit_kernels_are_not_used_where_they_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     used: list[str] = []
-    for name in ("_by_onednn", "_by_torch"):
+    for name in ("by_onednn", "_by_torch"):
         plain = getattr(dense, name)
         monkeypatch.setattr(dense, name, lambda *a, name=name, plain=plain: used.append(name) or plain(*a))
-    for most, wanted in ((dense.PAIRS_FIT, ["_by_torch", "_by_onednn"]), (-1, ["_by_torch", "_by_torch"])):
+    for most, wanted in ((onednn.PAIRS_FIT, ["_by_torch", "by_onednn"]), (-1, ["_by_torch", "_by_torch"])):
         monkeypatch.setattr(dense, "eight_bits_are_exact", lambda most=most: most)
         used.clear()
         for layer in ("pixels", "3x3"):
