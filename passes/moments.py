@@ -1,4 +1,4 @@
-"""Second moments of what a synapse's weights multiply, as its neuron's membrane sees it."""
+"""Second moments of what a synapse's weights multiply, as its neuron's membrane sees it, and of what it lacks."""
 
 from __future__ import annotations
 
@@ -36,16 +36,26 @@ def filtered(spikes: Array, dynamics: Dynamics) -> Array:
 def moments(node: Weighted, values: Array) -> list[Array]:
     """Covariances (K, K) of the K inputs that a weight row of ``node`` sums, one a group, over ``values`` (T, N, *shape).
     What the mean of an error does is left to the bias."""
+    found = [_covariance(rows, rows) for rows in _centred(node, values)]
+    return [(m + m.T) / 2 for m in found]
+
+
+def lacking(node: Weighted, values: Array, wanted: Array) -> list[Array]:
+    """Covariances (K, K) of the inputs with what they lack, ``wanted`` less ``values``, of the same samples, steps and places."""
+    pairs = zip(_centred(node, values), _centred(node, wanted), strict=True)
+    return [_covariance(rows, other - rows) for rows, other in pairs]
+
+
+def _centred(node: Weighted, values: Array) -> list[Array]:
+    """Inputs (M, K) of the weight rows of each group, less their means."""
     rng = np.random.default_rng(0)
     parts = [_rows(node, values, group, rng) for group in range(getattr(node, "groups", 1))]
-    return [_covariance(rows) for rows in parts]
+    return [rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in parts]
 
 
-def _covariance(rows: Array) -> Array:
-    """(K, K) in float64 of rows (M, K)."""
-    rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    found = (rows.T @ rows).astype(np.float64) / len(rows)
-    return (found + found.T) / 2
+def _covariance(rows: Array, others: Array) -> Array:
+    """(K, K) in float64 of centred rows (M, K)."""
+    return (rows.T @ others).astype(np.float64) / len(rows)
 
 
 def _rows(node: Weighted, values: Array, group: int, rng: np.random.Generator) -> Array:

@@ -48,7 +48,7 @@ class Learned:
     """That weights are rounded up or down, not to nearest, and biases corrected.
 
     Attributes:
-        graph: the network before it was quantised.
+        graph: the network before it was quantised, with the weights that were rounded.
         added: neuron to what was added to its (current's) bias, in guarded units, (C, 1, …).
     """
 

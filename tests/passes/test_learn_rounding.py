@@ -17,7 +17,10 @@ from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import AvgPool2d, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Output
+from snncc.passes import learn_rounding
 from snncc.passes.forward import groups, simulate, source_values
+from snncc.passes.moments import lacking, moments
+from snncc.passes.rounding import DAMPING, Moments
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
 from snncc.target import CompileOptions, RunOptions
@@ -142,6 +145,38 @@ def test_fewer_spikes_change_on_other_data(name: str, bits: int) -> None:
     unseen = data(graph, 2, 200)
     errors = {r: spike_error(made(graph, bits, r), unseen) for r in ("nearest", "learned")}
     assert errors["learned"] < 0.95 * errors["nearest"], errors
+
+
+def test_what_spikes_have_lost_is_made_up_for() -> None:
+    """Of two inputs that say the same one falls silent, and the other takes its weight; a third, apart from both, is left alone.
+    With a convolution over one place and in two groups it is the same."""
+    same, apart = RNG(5).random((2, 1, 400)) < 0.5
+    trained = np.stack([same, same, apart], axis=-1).astype(np.float32)
+    arriving = trained * np.asarray([0, 1, 1], np.float32)
+    ridge = 1 + (learn_rounding.RIDGE * (1 + DAMPING) + DAMPING) * 2 / 3  # of the second moments 0, m and m
+    weight = np.asarray([[0.6, 0.2, -0.4], [-1.0, 0.0, 0.5]])
+    wanted = weight + np.outer(weight[:, 0], [0, 1 / ridge, 0])
+
+    def made(node: Any, values: Array, complete: Array) -> Array:
+        seen, lack = [Moments(m) for m in moments(node, values)], lacking(node, values, complete)
+        return learn_rounding._recalled(node, seen, lack).weight
+
+    np.testing.assert_allclose(made(Dense(weight), arriving, trained), wanted, atol=0.05)
+    image = [x[..., None, None] for x in (arriving, trained)]
+    np.testing.assert_allclose(made(Conv2d(weight[:, :, None, None]), *image)[:, :, 0, 0], wanted, atol=0.05)
+    twice = [np.concatenate([x, x], axis=2) for x in image]
+    grouped = Conv2d(np.concatenate([weight, 2 * weight])[:, :, None, None], groups=2)
+    np.testing.assert_allclose(made(grouped, *twice)[:, :, 0, 0], np.concatenate([wanted, 2 * wanted]), atol=0.1)
+    assert np.array_equal(made(Dense(weight), trained, trained), weight)
+
+
+@pytest.mark.parametrize("name", ["feed-forward", "pooled currents", "over time"])
+def test_fewer_spikes_change_than_without_that(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = NETWORKS[name]()
+    unseen = data(graph, 2, 200)
+    found = spike_error(made(graph, 2, "learned"), unseen)
+    monkeypatch.setattr(learn_rounding, "RIDGE", 1e12)
+    assert found < 0.99 * spike_error(made(graph, 2, "learned"), unseen)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
