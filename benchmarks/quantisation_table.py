@@ -49,7 +49,16 @@ def page(text: str) -> str:
 def table() -> str:
     """Accuracy drops of all networks, and those of fine-tuned ones."""
     records = {name: found for name in get_models() if (found := _checked(name))}
-    head = ["network", "test samples", "float", "bits", *METHODS.values(), "learning took", "wanted"]
+    head = [
+        "network",
+        "test samples",
+        "float",
+        "bits",
+        *METHODS.values(),
+        "learned, held out",
+        "learning took",
+        "wanted",
+    ]
     lines = [_line(head), _line(["---"] * len(head))]
     for name, record in records.items():
         for bits in BITS:
@@ -59,6 +68,7 @@ def table() -> str:
             cells = [_drop(record, row.get(f"{bits} {method}")) for method in METHODS]
             learned = row.get(f"{bits} learned", {})
             seconds = f"{learned['compile_seconds']:.0f} s" if "compile_seconds" in learned else NOT_YET
+            cells.append(_held_out(record, learned))
             most, method = WANTED.get(bits, (None, ""))
             wanted = _wanted(record, row.get(f"{bits} {method}", {}), most)
             shown = [name, f"{record['samples']:,}", f"{100 * record['float_accuracy']:.2f} %"]
@@ -79,7 +89,7 @@ def _checked(name: str) -> dict[str, Any] | None:
 
 
 def _points(record: dict[str, Any], accuracy: float) -> float:
-    """Points lost, as shown: to two digits."""
+    """Points lost of a record's (or its held-out part's) float accuracy, as shown: to two digits."""
     return round(100 * (record["float_accuracy"] - accuracy), 2) + 0.0
 
 
@@ -87,6 +97,13 @@ def _drop(record: dict[str, Any], row: dict[str, Any] | None) -> str:
     if row is None:
         return NOT_YET
     return "refused" if "refused" in row else f"{_points(record, row['accuracy']):.2f}"
+
+
+def _held_out(record: dict[str, Any], row: dict[str, Any]) -> str:
+    """The drop on images held out of training, where there are any."""
+    if "held_out" not in row:
+        return NOT_YET
+    return f"{_points(record['held_out'], row['held_out']):.2f}"
 
 
 def _wanted(record: dict[str, Any], row: dict[str, Any], most: float | None) -> str:

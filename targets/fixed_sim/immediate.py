@@ -79,6 +79,7 @@ def immediate(choices: Choices) -> Any:
     @compiled()
     def steps_of(current, u, v, spikes, constants, guard_bits, shift, counts, first, fresh):  # type: ignore[no-untyped-def]
         whole = v.dtype.type
+        keeps = not fresh or awake != ALL_AWAKE  # else nobody asks for the current
         half, period, size = whole((1 << shift) >> 1), constants.shape[1], current.shape[1]
         flags = np.empty(period, np.uint8)
         for start in range(0, size, period):
@@ -102,7 +103,8 @@ def immediate(choices: Choices) -> Any:
                     w = shifted_left(w, guard_bits)
                     if injected:
                         w = whole(w + current_bias[j])
-                    old_u[j] = w
+                    if keeps:
+                        old_u[j] = w
                     d = one_decay if alike else decay[j]
                     if leak == HALVING:
                         y = shifted_right(whole(y + half), shift)
