@@ -68,9 +68,9 @@ def measured(name: str, all_bits: list[int], methods: list[str]) -> None:
     calibration = take(drawn, entry, 0, SAMPLES)
     parts = {"accuracy": load_data(zoo["data"], zoo["samples"], graph)}
     held_out = None
-    if HELD_OUT in zoo["other_splits"]:
+    before = graph.origin.get("training", {}).get("other_accuracies", {}).get(HELD_OUT)  # a converted network has none
+    if before is not None:
         parts["held_out"] = load_data(f"{recipe.training.data}:{HELD_OUT}", None, graph)
-        before = graph.origin["training"]["other_accuracies"][HELD_OUT]
         held_out = {"samples": len(parts["held_out"][1]), "float_accuracy": before}
     for bits in all_bits:
         for method in methods:
