@@ -33,8 +33,8 @@ from snncc.program.program import Program
 from snncc.registry import get_models, get_target
 from snncc.target import CompileOptions, RunOptions, run_all
 
-SAMPLES = 256
-"""Training samples that learned rounding sees."""
+SAMPLES = {"learned": 256, "learned-1024": 1024}
+"""Training samples that learned rounding sees, by method."""
 HELD_OUT = "heldout"
 """The part of a data set that its recipes do not train on, besides the test set."""
 
@@ -47,7 +47,7 @@ def networks() -> list[str]:
 def program_of(graph: Graph, bits: int, method: str, calibration: Any) -> Program:
     """The network for fixed-sim. Raises :class:`SnnccError` where the method cannot take it."""
     target = plain_target() if method == "plain" else get_target("fixed-sim")
-    learned = method == "learned"
+    learned = method in SAMPLES
     options = CompileOptions(
         bits, calibration=calibration if learned else None, rounding="learned" if learned else "nearest"
     )
@@ -64,8 +64,7 @@ def measured(name: str, all_bits: list[int], methods: list[str]) -> None:
     graph = deployed(recipe)
     entry: Any = graph.nodes[graph.input]
     training = f"{recipe.training.data}:{recipe.training.train_split}"
-    drawn, _ = load_data(training, SAMPLES, graph)
-    calibration = take(drawn, entry, 0, SAMPLES)
+    drawn, _ = load_data(training, max(SAMPLES.values()), graph)
     parts = {"accuracy": load_data(zoo["data"], zoo["samples"], graph)}
     held_out = None
     before = graph.origin.get("training", {}).get("other_accuracies", {}).get(HELD_OUT)  # a converted network has none
@@ -74,7 +73,7 @@ def measured(name: str, all_bits: list[int], methods: list[str]) -> None:
         held_out = {"samples": len(parts["held_out"][1]), "float_accuracy": before}
     for bits in all_bits:
         for method in methods:
-            row = measure(graph, bits, method, calibration, parts)
+            row = measure(graph, bits, method, take(drawn, entry, 0, SAMPLES.get(method, 1)), parts)
             kept = read_record(name)  # again, since another process may measure other rows
             same = kept is not None and kept["checkpoint_sha256"] == sha256 and kept["data"] == zoo["data"]
             rows = kept["rows"] if same and kept is not None else {}

@@ -10,12 +10,13 @@ import pytest
 
 pytest.importorskip("torch", reason="the zoo's networks need torch: pip install snncc[torch]")
 
-from benchmarks import chips
+from benchmarks import chips, placing
 from snncc.chip.partition import Partition, partition
 from snncc.chip.spec import load_chip
 from snncc.compiler import compile_graph
+from snncc.errors import InputError
 from snncc.frontends import load_model
-from snncc.registry import get_target, resolve_model
+from snncc.registry import get_models, get_target, resolve_model
 
 QUICK = (
     *("nir-braille/braille_noDelay_bias_zero.nir", "nir-braille/braille_noDelay_noBias_subtract.nir"),
@@ -83,3 +84,17 @@ def test_the_table_is_put_in_its_place(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert [chips.name_of(row) for row in rows] == ["x", "y", "z"] and "9 cores" in rows[1] and rows[2] == lines["z"]
     assert text.startswith("before\n") and text.endswith("after\n")
+
+
+def test_the_table_of_placements(tmp_path: Path) -> None:
+    """Its first line is what the page says; a network that the chip refuses is named; a page without marks is refused."""
+    name, read, chip = placing.networks(tmp_path)[0]
+    found = placing.measured(name, read(), chip)
+    page = chips.DOCUMENT.read_text(encoding="utf-8")
+    assert found.line in page, "docs/chips.md: python -m benchmarks.placing --write"
+    lines = page.partition(placing.BEGIN)[2].partition(placing.END)[0].strip().splitlines()[2:]
+    assert len(lines) == len(placing.networks(tmp_path)) and placing.written(page, lines) == page
+    with pytest.raises(InputError, match="x: loihi1 refuses it: "):
+        placing.measured("x", load_model(get_models()["mnist-multi-threshold"].checkpoint), "loihi1")
+    with pytest.raises(InputError, match="lacks the marks"):
+        placing.written("no table", lines)
