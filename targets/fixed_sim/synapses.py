@@ -24,6 +24,8 @@ from snncc.targets.fixed_sim.prepare import PreparedProjection, spike_type
 Array = np.ndarray
 CACHE_VARIABLE = "SNNCC_CACHE"
 TRIAL_ROWS, TRIAL_ACTIVITY = (8, 64), 0.03
+KERNELS = 2
+"""Raised where kernels become faster or slower: costs of others are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _file() -> Path:
     base = (
         Path(given) if given else (Path(xdg) if xdg and Path(xdg).is_absolute() else Path.home() / ".cache") / "snncc"
     )
-    parts = [platform.machine(), _processor(), *(f"{name} {_version(name)}" for name in ("numba", "torch", "numpy"))]
+    parts = [KERNELS, platform.machine(), _processor(), *(f"{name} {_version(name)}" for name in ("numba", "torch", "numpy"))]
     return base / f"paths-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.json"
 
 
