@@ -181,7 +181,12 @@ def _file() -> Path:
     base = (
         Path(given) if given else (Path(xdg) if xdg and Path(xdg).is_absolute() else Path.home() / ".cache") / "snncc"
     )
-    parts = [KERNELS, platform.machine(), _processor(), *(f"{name} {_version(name)}" for name in ("numba", "torch", "numpy"))]
+    parts = [
+        KERNELS,
+        platform.machine(),
+        _processor(),
+        *(f"{name} {_version(name)}" for name in ("numba", "torch", "numpy")),
+    ]
     return base / f"paths-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}.json"
 
 
