@@ -33,7 +33,7 @@ HEAD = ["| network | chip | cores | chips | less than in order |", "|---|---|---
 
 @dataclass(frozen=True)
 class Placed:
-    """A network on a chip, and the seconds that compiling it took, and cutting and placing."""
+    """A network on a chip, and the seconds that compiling and cutting it took, and placing."""
 
     name: str
     placement: Placement

@@ -43,8 +43,8 @@ class LearnRounding:
     """Rules, neuron by neuron, in the order in which they feed each other:
 
     1. Synapses (dense, convolution): what the arriving spikes have lost in the layers before is made up for, as far as weights can:
-       w becomes what brings the trained network's membrane closest from them (:func:`_recalled`; least squares, after Li et al.
-       2025, "GPTAQ").
+       w becomes what brings the trained network's current closest from them (:func:`_recalled`; least squares, each
+       synapse by itself, after Li et al. 2025, "GPTAQ").
     2. Each weight is rounded up or down, or clipped, so that ``E[((ŵ − w)·s)²]`` is small (:mod:`snncc.passes.rounding`); s is
        what has gathered of the quantised network's spikes on the membrane.
     3. Up to 5 bits: of the scales that :class:`Quantise` chooses from, the one with the least error after that is taken.
@@ -169,13 +169,13 @@ def _layer_of(made: Quantised, name: str, trained: Known, arriving: Known) -> _L
 
 def _recalled(node: Weighted, seen: list[Moments], lack: list[Array]) -> Weighted:
     """``node`` with weights w + d, where d brings most, from the inputs ``seen``, of what w would bring from what they ``lack``:
-    d = w·E[l·sᵀ]·(E[s·sᵀ] + λ)⁻¹ with the λ of :data:`RIDGE`."""
+    d = w·E[l·sᵀ]·(E[s·sᵀ] + λ)⁻¹ with the λ of :data:`RIDGE`. Weights of 0 stay: where there is no synapse none is made."""
     from scipy.linalg import solve
 
     made = []
     for w, s, cross in zip(np.split(node.weight.reshape(len(node.weight), -1), len(seen)), seen, lack, strict=True):
         held = s.matrix + np.eye(len(s.matrix)) * RIDGE * np.mean(np.diag(s.matrix))
-        made.append(w + solve(held, cross @ w.T, assume_a="pos").T)
+        made.append(w + np.where(w == 0, 0.0, solve(held, cross @ w.T, assume_a="pos").T))
     return replace(node, weight=np.concatenate(made).reshape(node.weight.shape))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from snncc.ir.dynamics import Dynamics
@@ -43,14 +45,15 @@ def moments(node: Weighted, values: Array) -> list[Array]:
 def lacking(node: Weighted, values: Array, wanted: Array) -> list[Array]:
     """Covariances (K, K) of the inputs with what they lack, ``wanted`` less ``values``, of the same samples, steps and places."""
     pairs = zip(_centred(node, values), _centred(node, wanted), strict=True)
-    return [_covariance(rows, other - rows) for rows, other in pairs]
+    return [_covariance(rows, np.subtract(other, rows, out=other)) for rows, other in pairs]
 
 
-def _centred(node: Weighted, values: Array) -> list[Array]:
-    """Inputs (M, K) of the weight rows of each group, less their means."""
+def _centred(node: Weighted, values: Array) -> Iterator[Array]:
+    """Inputs (M, K) of the weight rows of each group, less their means; a group at a time, as they may take gigabytes."""
     rng = np.random.default_rng(0)
-    parts = [_rows(node, values, group, rng) for group in range(getattr(node, "groups", 1))]
-    return [rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in parts]
+    for group in range(getattr(node, "groups", 1)):
+        rows = _rows(node, values, group, rng)
+        yield rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _covariance(rows: Array, others: Array) -> Array:

@@ -137,4 +137,4 @@ def run_all(
 
         parts.append(target.run(program, folder, portion, replace(options, progress=progress)))
         done += parts[-1].samples
-    return parts[0] if len(parts) == 1 else join(program, parts)
+    return join(program, parts)

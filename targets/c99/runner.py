@@ -72,7 +72,7 @@ def run_program(
                 options.part(parts[-1])
             if options.progress:
                 options.progress(start + len(part), len(samples))
-    return join(program, parts) if len(parts) > 1 else parts[0]
+    return join(program, parts)
 
 
 def _call(command: list[str], text: str, deadline: float, timeout_s: float) -> str:

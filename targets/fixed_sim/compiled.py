@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from numba import njit, types
+from numba.core.errors import TypingError
 from numba.core.event import TimingListener, install_listener
 from numba.extending import intrinsic
 
@@ -50,9 +51,15 @@ def _word_at(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     return builder.bitcast(builder.gep(first, [at]), context.get_value_type(types.uint64).as_pointer())
 
 
+def _bytes_alone(array: Any) -> None:
+    if not isinstance(array, types.Array) or array.dtype != types.uint8 or array.layout != "C":
+        raise TypingError(f"words are read from contiguous arrays of bytes alone, not from {array}")
+
+
 @intrinsic
 def load_word(typing: Any, array: Any, at: Any) -> Any:
-    """Bytes at … at + 7 of a contiguous array of bytes as one 64-bit word, at any place."""
+    """Bytes at … at + 7 of a contiguous array of bytes as one 64-bit word, at any place; nothing checks that they are there."""
+    _bytes_alone(array)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         word = builder.load(_word_at(context, builder, array, *values))
@@ -65,6 +72,7 @@ def load_word(typing: Any, array: Any, at: Any) -> Any:
 @intrinsic
 def store_word(typing: Any, array: Any, at: Any, word: Any) -> Any:
     """Writes what :func:`load_word` reads."""
+    _bytes_alone(array)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         builder.store(values[2], _word_at(context, builder, array, *values[:2])).align = 1

@@ -95,7 +95,7 @@ def _by_torch(form: Form, number: Any) -> Convolve:
 def by_numpy(form: Form, number: Any) -> Convolve:
     out, per_group, ky, kx = form.weight.shape
     step = out // form.groups
-    kernels = form.weight.reshape(form.groups, step, per_group, ky, kx).transpose(3, 4, 0, 2, 1).astype(number)
+    laid = form.weight.reshape(form.groups, step, per_group, ky, kx).transpose(3, 4, 0, 2, 1).astype(number)
     (sy, sx), (py, px), (dy, dx) = form.stride, form.padding, form.dilation
 
     def convolve(x: Array) -> Array:
@@ -106,7 +106,7 @@ def by_numpy(form: Form, number: Any) -> Convolve:
         for a in range(ky):
             for b in range(kx):
                 seen = x[:, a * dy : a * dy + (rows - 1) * sy + 1 : sy, b * dx : b * dx + (columns - 1) * sx + 1 : sx]
-                made += seen.reshape(*seen.shape[:3], form.groups, 1, per_group) @ kernels[a, b]
+                made += seen.reshape(*seen.shape[:3], form.groups, 1, per_group) @ laid[a, b]
         return made.reshape(len(x), rows, columns, out)
 
     return convolve

@@ -79,11 +79,14 @@ def block_of(prepared: PreparedProgram, batch: int) -> tuple[int, int]:
 
 
 class one_torch_thread:
-    """PyTorch uses one thread a caller inside, as the samples are already spread over threads."""
+    """PyTorch, where it is loaded (or ``load``), uses one thread a caller inside, as samples are already spread over threads."""
+
+    def __init__(self, load: bool = False) -> None:
+        self.load = load
 
     def __enter__(self) -> None:
         self.before = 0
-        if torch_there(loaded=True):
+        if torch_there(loaded=not self.load):
             import torch
 
             self.before = torch.get_num_threads()
@@ -106,7 +109,8 @@ def _paths(prepared: PreparedProgram, path: str, samples: int) -> dict[str, Path
     large = work > (SMALL_WORK if torch_there(loaded=True) else LARGE_WORK) or path == "dense"
     if path == "auto" and not large:
         path = "event"
-    return {q.projection.name: paths_of(q, path, large) for q in _projections(prepared)}
+    with one_torch_thread(load=large):  # as in the runs that the measured costs are for
+        return {q.projection.name: paths_of(q, path, large) for q in _projections(prepared)}
 
 
 @dataclass

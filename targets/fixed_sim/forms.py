@@ -22,7 +22,7 @@ LANES = 4
 BLOCKS = (4, 3, 2)
 """Pooling windows that a dense layer is searched for."""
 PAIR, FEW_CHANNELS = 2, 32
-"""Columns that are taken as one, and channels up to which they may be."""
+"""Columns that are taken as one, and how many channels they may have together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,6 @@ def paired_columns(form: Form) -> Form | None:
     padding = -(-form.padding[1] // PAIR)
     ahead = PAIR * padding - form.padding[1]
     columns = -(-(ahead + PAIR - 1 + taps) // PAIR)
-    if width // PAIR + 2 * padding - columns + 1 < form.columns // PAIR:
-        return None
     weight = np.zeros((PAIR, out, PAIR, channels, rows, columns), form.weight.dtype)
     for own in range(PAIR):
         for tap in range(taps):

@@ -201,8 +201,8 @@ def used_synapses(spikes, fan_out, operations):  # type: ignore[no-untyped-def]
 
 @compiled()
 def add_blocks(images, columns, channels, spare, row, sums):  # type: ignore[no-untyped-def]
-    """``sums``, flat, with :data:`WORD` bytes to spare, becomes the sums over s × s positions of 8-bit images (steps, N, H/s, s,
-    W·C); ``columns`` W/s, each with ``spare`` channels more, in which is some other sum.
+    """``sums``, flat, with :data:`WORD` bytes to spare, becomes the sums over s × s positions, s ≥ 2, of 8-bit images (steps, N,
+    H/s, s, W·C); ``columns`` W/s, each with ``spare`` channels more, in which is some other sum.
 
     Eight channels at once, as no sum may exceed a byte: the last ones of a position reach into the next one, which comes after.
     ``row`` (W·C and ``WORD`` bytes more) is room for the sums over s rows."""

@@ -51,7 +51,7 @@ def run_program(program: Program, folder: Path | None, inputs: Array, options: R
             options.part(parts[-1])
         if options.progress:
             options.progress(start + part.shape[axis], samples)
-    return join(program, parts) if len(parts) > 1 else parts[0]
+    return join(program, parts)
 
 
 def _onnxruntime() -> Any:

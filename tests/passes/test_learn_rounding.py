@@ -148,14 +148,14 @@ def test_fewer_spikes_change_on_other_data(name: str, bits: int) -> None:
 
 
 def test_what_spikes_have_lost_is_made_up_for() -> None:
-    """Of two inputs that say the same one falls silent, and the other takes its weight; a third, apart from both, is left alone.
-    With a convolution over one place and in two groups it is the same."""
+    """Of two inputs that say the same one falls silent, and the other takes its weight, where it has a synapse; a third, apart from
+    both, is left alone. With a convolution over one place and in two groups it is the same."""
     same, apart = RNG(5).random((2, 1, 400)) < 0.5
     trained = np.stack([same, same, apart], axis=-1).astype(np.float32)
     arriving = trained * np.asarray([0, 1, 1], np.float32)
     ridge = 1 + (learn_rounding.RIDGE * (1 + DAMPING) + DAMPING) * 2 / 3  # of the second moments 0, m and m
-    weight = np.asarray([[0.6, 0.2, -0.4], [-1.0, 0.0, 0.5]])
-    wanted = weight + np.outer(weight[:, 0], [0, 1 / ridge, 0])
+    weight = np.asarray([[0.6, 0.2, -0.4], [-0.5, 0.1, 0.5], [-1.0, 0.0, 0.5]])
+    wanted = weight + np.outer(weight[:, 0], [0, 1 / ridge, 0]) * (weight != 0)
 
     def made(node: Any, values: Array, complete: Array) -> Array:
         seen, lack = [Moments(m) for m in moments(node, values)], lacking(node, values, complete)

@@ -48,6 +48,8 @@ LAYERS: dict[str, tuple[Projection, tuple[int, int, int], tuple[int, int]]] = {
     "folded pool": (conv(pooled(whole((9, 8, 3, 3)), 2), stride=(2, 2), padding=(2, 2)), (8, 8, 8), (0, 4)),
     "folded pool, odd": (conv(pooled(whole((9, 8, 2, 2)), 3), stride=(3, 3), padding=(3, 0)), (8, 8, 10), (0, 1)),
     "folded pool, large": (conv(pooled(whole((9, 3, 3, 3)), 2), stride=(2, 2), padding=(2, 2)), (3, 8, 8), (0, 255)),
+    "folded pool, 3 channels": (conv(pooled(whole((9, 3, 3, 3)), 2), stride=(2, 2), padding=(2, 2)), (3, 8, 8), (0, 1)),
+    "folded pool, 5 channels": (conv(pooled(whole((9, 5, 2, 3)), 2), stride=(2, 2), padding=(0, 2)), (5, 7, 9), (0, 4)),
     "groups": (conv(whole((6, 4, 3, 3)), padding=(1, 1), groups=2), (8, 6, 6), (0, 1)),
     "folded pool, groups": (conv(pooled(whole((8, 1, 1, 1)), 2), stride=(2, 2), groups=8), (8, 6, 6), (0, 1)),
     "dilated": (conv(whole((6, 8, 3, 3)), padding=(2, 2), dilation=(2, 2)), (8, 6, 7), (0, 1)),
@@ -121,7 +123,8 @@ def test_folded_pooling_is_unfolded_again() -> None:
     """A kernel that repeats its weights runs as one of a quarter of the size; one that does not runs as it is."""
     _, q = prepared("folded pool")
     form = form_of(q)
-    assert form.block == 2 and form.weight.shape == (9, 8, 3, 3)
+    assert form.block == 2 and form.weight.shape == (9, 8, 3, 3) and form.spare == 0
+    assert form_of(prepared("folded pool, 3 channels")[1]).spare == 1  # a lane that holds other sums
     broken = q.projection.weight.copy()
     broken[3, 2, 1, 1] += 1
     assert form_of(replace(q, projection=replace(q.projection, weight=broken))).block == 1
