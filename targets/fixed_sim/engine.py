@@ -179,8 +179,8 @@ class _Batch:
 
     def _part(self, p: PreparedPopulation, steps: int) -> int:
         """Samples that are taken at once."""
-        largest = max([p.population.size, *(q.sizes[1] for q in p.projections)])
-        return min(self.samples, max(1, PART_BYTES // (4 * steps * largest)))
+        rows = steps if p.moving else 1  # of currents
+        return min(self.samples, max(1, PART_BYTES // (4 * rows * p.widest)))
 
     def run(self) -> IntegerRecording:
         """All steps, block by block."""

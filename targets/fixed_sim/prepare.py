@@ -138,6 +138,16 @@ class PreparedPopulation:
     stepwise: bool
     projections: tuple[PreparedProjection, ...]
 
+    @cached_property
+    def moving(self) -> bool:
+        """Whether other currents arrive at each step."""
+        return any(not q.static for q in self.projections)
+
+    @cached_property
+    def widest(self) -> int:
+        """Neurons, or sums before any pooling, whichever are more."""
+        return max([self.population.size, *(q.sizes[1] for q in self.projections)])
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedProgram:
