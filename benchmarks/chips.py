@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pages import parted
 from snncc.chip.counts import place_counts
 from snncc.chip.draw import fullest
 from snncc.chip.fit import fit
@@ -266,8 +267,7 @@ def table(lines: Iterable[str]) -> str:
 
 def write(lines: Sequence[str], order: Sequence[str], whole: bool, path: Path = DOCUMENT) -> None:
     """Put the lines in their place in the table, in the order of names; where they are not ``whole``, among those there."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    old, _, after = rest.partition(END)
+    before, old, after = parted(path.name, path.read_text(encoding="utf-8"), BEGIN, END)
     rows = {} if whole else {name_of(line): line for line in old.splitlines() if line.startswith("| `")}
     rows |= {name_of(line): line for line in lines}
     path.write_text(before + table(rows[name] for name in order if name in rows) + after, encoding="utf-8")

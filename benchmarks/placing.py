@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.chips import DOCUMENT, neurons, zoo
 from benchmarks.networks import random_graph, vgg16
+from benchmarks.pages import parted
 from snncc.chip.fit import fit
 from snncc.chip.place import Placement, place
 from snncc.chip.spec import load_chip
@@ -72,10 +73,7 @@ def measured(name: str, graph: Graph, chip_name: str) -> Placed:
 
 def written(text: str, lines: list[str]) -> str:
     """``text`` with the table between its marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f"{DOCUMENT.name}: lacks the marks {BEGIN} and {END}")
+    before, _, after = parted(DOCUMENT.name, text, BEGIN, END)
     return "\n".join([before + BEGIN, "", *HEAD, *lines, "", END + after])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import parted
 from benchmarks.results import record_path
 from snncc.errors import InputError
 from snncc.files import sha256_of, written_beside
@@ -39,10 +40,7 @@ def write_table(path: Path) -> None:
 
 def page(text: str) -> str:
     """``text`` with the table as the records give it."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise InputError(f"docs/quantisation.md: lacks the marks {START} and {END}")
+    before, _, after = parted("docs/quantisation.md", text, START, END)
     return f"{before}{START}\n\n{table()}\n{END}{after}"
 
 
@@ -103,9 +101,7 @@ def _drop(record: dict[str, Any], row: dict[str, Any] | None) -> str:
 
 def _held_out(record: dict[str, Any], row: dict[str, Any]) -> str:
     """The drop on images held out of training, where there are any."""
-    if "held_out" not in row:
-        return NOT_YET
-    return f"{_points(record['held_out'], row['held_out']):.2f}"
+    return _drop(record["held_out"], {"accuracy": row["held_out"]}) if "held_out" in row else NOT_YET
 
 
 def _wanted(record: dict[str, Any], row: dict[str, Any], most: float | None) -> str:

@@ -43,8 +43,8 @@ class LearnRounding:
     """Rules, neuron by neuron, in the order in which they feed each other:
 
     1. Synapses (dense, convolution): what the arriving spikes have lost in the layers before is made up for, as far as weights can:
-       w becomes what brings the trained network's current closest from them (:func:`_recalled`; least squares, each
-       synapse by itself, after Li et al. 2025, "GPTAQ").
+       w moves to where what gathers on the membrane comes closest to the trained network's (:func:`_recalled`;
+       least squares, each synapse by itself, after Li et al. 2025, "GPTAQ").
     2. Each weight is rounded up or down, or clipped, so that ``E[((ŵ − w)·s)²]`` is small (:mod:`snncc.passes.rounding`); s is
        what has gathered of the quantised network's spikes on the membrane.
     3. Up to 5 bits: of the scales that :class:`Quantise` chooses from, the one with the least error after that is taken.
