@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from snncc.registry import get_models
 BITS = (8, 6, 4, 3, 2)
 METHODS = {"plain": "plain max-scaling", "nearest": "nearest", "learned": "learned", "learned-1024": "from 1,024"}
 WANTED = {8: (0.1, "nearest"), 4: (0.5, "learned"), 2: (1.5, "learned")}
-"""Points that may be lost at most, by bits, and the method that is held to it; at 2 bits fine-tuning may help."""
+"""Points that may be lost at most, by bits, and the method that is held to it; at 2 bits the fine-tuned network, if there is."""
+TUNED_FROM = 2
+"""Bits up to which a fine-tuned network is held to what is wanted of the one it started from."""
 START, END = "<!-- measured: python -m benchmarks.quantisation --table -->", "<!-- end of what was measured -->"
 NOT_YET = "–"
 
@@ -47,12 +48,14 @@ def page(text: str) -> str:
 def table() -> str:
     """Accuracy drops of all networks, and those of fine-tuned ones."""
     records = {name: found for name in get_models() if (found := _checked(name))}
+    tuned = _fine_tuned()
     head = [
         "network",
         "test samples",
         "float",
         "bits",
         *METHODS.values(),
+        "fine-tuned",
         "learned, held out",
         "learning took",
         "wanted",
@@ -69,13 +72,18 @@ def table() -> str:
             most, method = WANTED.get(bits, (None, ""))
             more = row.get(f"{bits} {method}-1024")  # the same from more samples
             judged = more or row.get(f"{bits} {method}", {})
-            cells.append(_held_out(record, judged))
-            wanted = _wanted(record, judged, most)
+            own = tuned.get((name, bits))
+            cells += [_drop(record, own), _held_out(record, judged)]
+            wanted = _wanted(record, own if own and bits <= TUNED_FROM else judged, most)
             shown = [name, f"{record['samples']:,}", f"{100 * record['float_accuracy']:.2f} %"]
             lines.append(_line([*shown, str(bits), *cells, seconds, wanted]))
-    lines += ["", "With fine-tuning on the integers (`snncc train --bits B --from NAME`), and nearest rounding:", ""]
-    head = ["network", "test samples", "float before", "bits", "drop", "wanted"]
-    lines += [_line(head), _line(["---"] * len(head)), *map(_line, _fine_tuned())]
+    lines += ["", "The fine-tuned networks:", ""]
+    head = ["network", "from", "test samples", "bits", "drop", "held out"]
+    lines += [_line(head), _line(["---"] * len(head))]
+    for (start, bits), own in tuned.items():
+        record = records[start]
+        shown = [own["name"], start, f"{own['samples']:,}", str(bits), _drop(record, own), _held_out(record, own)]
+        lines.append(_line(shown))
     return "\n".join(lines) + "\n"
 
 
@@ -110,17 +118,19 @@ def _wanted(record: dict[str, Any], row: dict[str, Any], most: float | None) -> 
     return f"≤ {most:g}: {'met' if _points(record, row['accuracy']) <= most else 'misses'}"
 
 
-def _fine_tuned() -> Iterator[list[str]]:
-    """A row a network that was trained for low bits from another one's checkpoint."""
-    recipes = get_models()
-    for name, recipe in recipes.items():
+def _fine_tuned() -> dict[tuple[str, int], dict[str, Any]]:
+    """(network, bits) to what was measured of the one that was trained for those bits from its checkpoint."""
+    made = {}
+    for name, recipe in get_models().items():
         if not recipe.training.bits or not recipe.checkpoint.is_file() or not record_path(name).is_file():
             continue
-        own, start = (json.loads(record_path(n).read_text(encoding="utf-8")) for n in (name, recipe.training.start))
-        bits = own["bits"]
-        wanted = _wanted(start, {"accuracy": own["integer_accuracy"]}, WANTED.get(bits, (None, ""))[0])
-        drop = _drop(start, {"accuracy": own["integer_accuracy"]})
-        yield [name, f"{own['samples']:,}", f"{100 * start['float_accuracy']:.2f} %", str(bits), drop, wanted]
+        own = json.loads(record_path(name).read_text(encoding="utf-8"))
+        held_out = own["other_splits"].get("heldout")
+        row = {"name": name, "samples": own["samples"], "accuracy": own["integer_accuracy"]}
+        made[recipe.training.start, own["bits"]] = row | (
+            {"held_out": held_out["integer_accuracy"]} if held_out else {}
+        )
+    return made
 
 
 def _line(cells: list[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
+from torch import Tensor
 
 from snncc.errors import UnsupportedError
 from snncc.frontends.description import graph_of
@@ -15,7 +16,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, MaxPool2d, Neuron
 from snncc.ir.shapes import infer_shapes
 from snncc.models.networks import Description
-from snncc.pipeline import SYNAPSES, Context, run_pipeline
+from snncc.pipeline import LEARNED, SYNAPSES, Context, Learned, run_pipeline
 from snncc.registry import get_target
 from snncc.target import CompileOptions
 
@@ -48,32 +49,56 @@ class Integers:
     Attributes:
         graph: after quantisation; all numbers are whole.
         units: neuron to real membrane per unit of weight, () or one a channel, shaped to broadcast over the population.
+        added: neuron to what learned rounding added to its constant, in guarded units, (C, 1, …).
     """
 
     graph: Graph
     units: Mapping[str, Array]
+    added: Mapping[str, Array]
 
     def weights(self, name: str, mapped: Mapped) -> Array:
-        """The integers of layer ``name``, in the shape of its weights."""
+        """The integers of layer ``name``, in the shape of its weights; the mean where one weight has several."""
         node = self.graph.nodes[name]
         assert isinstance(node, SYNAPSES)
-        found = np.zeros(mapped.factor.size)
         used = mapped.index >= 0
-        found[mapped.index[used]] = node.weight[used]
+        of = mapped.index[used]
+        found = np.bincount(of, node.weight[used], mapped.factor.size) / np.maximum(
+            np.bincount(of, minlength=mapped.factor.size), 1
+        )
         return found.reshape(mapped.factor.shape)
 
+    def unit(self, mapped: Mapped) -> Array:
+        """Real membrane per unit of weight, () or shaped to broadcast over the layer's weights."""
+        unit = self.units[mapped.neuron]
+        return unit.reshape(-1, *(1,) * (mapped.factor.ndim - 1)) if unit.ndim else unit
 
-def integers_of(description: Description, arrays: Mapping[str, Array], bits: int) -> Integers:
-    """Compile; raises :class:`snncc.errors.SnnccError` as compiling does."""
+    def guard(self, neuron: str) -> float:
+        """Guarded units in a unit."""
+        return float(_dynamics(self.graph, neuron).input_gain)
+
+
+def integers_of(
+    description: Description, arrays: Mapping[str, Array], bits: int, calibration: Array | None = None
+) -> Integers:
+    """Compile, with rounding learned on integer inputs ``calibration`` if there are some, else to nearest; raises
+    :class:`snncc.errors.SnnccError` as compiling does."""
     context = Context()
-    passes = get_target(TARGET).pipeline(CompileOptions(bits=bits))
+    rounding = "nearest" if calibration is None else "learned"
+    options = CompileOptions(bits=bits, calibration=calibration, rounding=rounding)
+    passes = get_target(TARGET).pipeline(options)
     graph = run_pipeline(graph_of(description, arrays, {}), passes, context)
     shapes = infer_shapes(graph)
     units = {
         name: unit.reshape(-1, *(1,) * (len(shapes[name]) - 1)) if unit.size > 1 else unit.reshape(())
         for name, unit in context.facts["units"].items()
     }
-    return Integers(graph, units)
+    learned: Learned | None = context.facts.get(LEARNED)
+    return Integers(graph, units, learned.added if learned else {})
+
+
+def arrays_of(state: Mapping[str, Tensor]) -> dict[str, Array]:
+    """The tensors as NumPy arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
 
 
 def offset(dynamics: Dynamics) -> Array:
@@ -84,7 +109,8 @@ def offset(dynamics: Dynamics) -> Array:
 def maps(description: Description, arrays: Mapping[str, Array]) -> tuple[dict[str, Mapped], dict[str, Array]]:
     """(layer to what the passes make of it, neuron to the constant that is in its :func:`offset` without any layer's bias),
     found by running the passes on other weights. Raises :class:`UnsupportedError` naming the layer where a deployed weight is
-    not one weight times a constant, and what has deployed weights but none to train (a shortcut, pooling of currents)."""
+    not one weight times a constant, and what has deployed weights but none to train (see
+    :func:`snncc.models.folding.weights_alone`)."""
     weights = {name.rpartition(".")[0]: a for name, a in arrays.items() if name.endswith(".weight")}
     silent = {name: np.zeros(a.shape) for name, a in arrays.items()}
     ones = silent | {f"{name}.weight": np.ones(a.shape) for name, a in weights.items()}
@@ -95,13 +121,15 @@ def maps(description: Description, arrays: Mapping[str, Array]) -> tuple[dict[st
     for name in factors.of_type(*SYNAPSES):
         if name not in weights:
             raise UnsupportedError(
-                f"{name}: has fixed weights of its own between neurons (a shortcut, or pooling of currents), which training "
-                "with integers does not hold; pool spikes in front of a layer with weights instead"
+                f"{name}: has fixed weights of its own between neurons, which training with integers does not hold; put a "
+                "layer with weights there"
             )
         gained, product = factors.nodes[name], products.nodes[name]
         neuron = _target(factors, name)
-        biased = _merged(description, ones | {f"{name}.bias": np.ones(len(weights[name]))})
-        arriving = offset(_dynamics(biased, neuron)) - own[neuron] if f"{name}.bias" in arrays else np.zeros(())
+        arriving = np.zeros(())
+        if f"{name}.bias" in arrays:
+            biased = _merged(description, ones | {f"{name}.bias": np.ones(len(weights[name]))})
+            arriving = offset(_dynamics(biased, neuron)) - own[neuron]
         index, factor = _multiples(name, gained, product, weights[name].shape)
         found[name] = Mapped(neuron, index, factor, arriving)
     return found, own

@@ -223,11 +223,20 @@ class SpikingNetwork(TimedNetwork):
         """Type the network computes in: that of its parameters."""
         return next((p.dtype for p in self.parameters()), torch.get_default_dtype())
 
+    def passed(self, name: str, x: Tensor) -> Tensor:
+        """What layer ``name``, without states, gives for ``x`` (N, …) of one step or of several in a row."""
+        made: Tensor = self.get_submodule(name)(x)
+        return made
+
+    def entering(self, name: str, x: Tensor) -> Tensor:
+        """What enters the neurons ``name`` for the currents ``x`` (…, N, …) that arrive at them."""
+        return x.to(self.dtype)  # membranes stay in full precision under autocast
+
     def _run_layer(self, name: str, x: Tensor) -> Tensor:
         module = self.get_submodule(name)
         if isinstance(module, SpikingNeuron):
-            recording = module(x.to(self.dtype), self.time_steps)  # membranes stay in full precision under autocast
+            recording = module(self.entering(name, x), self.time_steps)
             return module.leaving(recording)
         if isinstance(module, FixedDropout):
             return module(x)
-        return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.passed(name, x.flatten(0, 1)).unflatten(0, x.shape[:2])

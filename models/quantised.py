@@ -7,6 +7,11 @@ scales, thresholds and leaks are taken from its result, every :data:`REFRESH` ba
 
 Backward, rounding counts as the identity (the straight-through estimator of Bengio, Léonard and Courville 2013), so that the
 float weights below the integers move; a weight beyond the largest integer has no gradient.
+
+A network that was trained on representations (:mod:`snncc.models.representation`) goes on so: its training passes run a twin
+in floats with the weights that the integers are worth, which leaves out only the rounding of biases and states.
+
+Training may start from rounding that was learned (:mod:`snncc.passes.learn_rounding`): see :func:`snncc.models.start.rounded`.
 """
 
 from __future__ import annotations
@@ -18,21 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.errors import InputError, UnsupportedError
-from snncc.frontends.checkpoint import check_file, load_plain, zoo_parts
+from snncc.errors import UnsupportedError
 from snncc.ir.dynamics import VALUE_FIELDS, Dynamics, Value
 from snncc.ir.nodes import Neuron
-from snncc.models.checkpoint import filled
-from snncc.models.folding import fold_batch_norm
-from snncc.models.integers import integers_of, maps
+from snncc.models.integers import arrays_of, integers_of, maps
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import Description, Layer
 from snncc.models.neurons import SpikingNeuron
-from snncc.registry import resolve_model
 
 REFRESH = 25
 """Batches between two choices of the scales."""
-TRAINING_ONLY = ("surrogate", "probability", "fixed")
 
 
 class Round(torch.autograd.Function):
@@ -74,10 +74,6 @@ class QuantisedNetwork(SpikingNetwork):
     def __init__(self, description: Description, state: Mapping[str, Tensor], bits: int) -> None:
         layers = [_executed(layer) for layer in description["layers"]]
         super().__init__(description | {"layers": layers, "input": description["input"] | {"scale": 1.0}})
-        if self.delayed:
-            raise UnsupportedError(
-                f"{next(iter(self.delayed))}: is recurrent; training with integers takes no recurrence"
-            )
         last = self.get_submodule(self.last)
         if not isinstance(last, SpikingNeuron):
             raise UnsupportedError(
@@ -92,26 +88,55 @@ class QuantisedNetwork(SpikingNetwork):
                 made = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, divisor_override=1)
                 self.add_module(name, made)
         self.worth: Any = last.dynamics.spike_value
-        self.maps, own = maps(description, self._arrays())
+        twin = SpikingNetwork(description)
+        self.on_representations = twin.on_representations
+        self.twin = [twin] if self.on_representations else []  # in a list: its weights are no others
+        self.maps, own = maps(description, arrays_of(self.state_dict()))
         self.own = {name: torch.as_tensor(value) for name, value in own.items()}
         self.batches = 0
         self._refresh()
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, classes) of integer inputs ``x``, as :meth:`SpikingNetwork.forward`."""
+        if self.training and self.twin:
+            twin = self.twin[0].to(x.device, self.dtype)
+            twin.even_currents = self.even_currents
+            scores: Tensor = torch.func.functional_call(twin, self._worth(), x)
+            return scores
         return self._forward(x)
 
     @torch.compiler.disable
     def _forward(self, x: Tensor) -> Tensor:
         if self.training:
-            if self.batches % REFRESH == 0:
-                self._refresh()
-            self.batches += 1
+            self._count()
         return super().forward(x) * torch.as_tensor(self.worth, dtype=self.dtype, device=x.device)
+
+    @torch.compiler.disable
+    def _worth(self) -> dict[str, Tensor]:
+        """What the integers are worth, by the names of the float parameters, whose gradients they hand on."""
+        self._count()
+        made: dict[str, Tensor] = dict(self.named_parameters())
+        for name, (unit, factor) in self.scales.items():
+            key, whole = f"{name}.weight", self.integer_weight(name)
+            made[key] = (whole * (unit / factor).to(whole.device)).to(made[key].dtype)
+        return made
+
+    def _count(self) -> None:
+        if self.batches % REFRESH == 0:
+            self._refresh()
+        self.batches += 1
+
+    def record(self, x: Tensor) -> dict[str, Tensor]:
+        """Spikes, membranes in guarded units and sums of pooled spikes of every layer, as :meth:`SpikingNetwork.record`."""
+        self.whole = {name: self.integer_weight(name).to(self.dtype) for name in self.maps}
+        self.offsets = {name: self.integer_offset(name).to(x.device, self.dtype) for name in self.own}
+        return super().record(x)
 
     def train(self, mode: bool = True) -> QuantisedNetwork:
         """Training or evaluation mode; evaluation runs the integers of the weights as they are at this moment."""
         super().train(mode)
+        for twin in self.twin:
+            twin.train(mode)
         self.batches = 0
         if not mode:
             self._refresh()
@@ -150,94 +175,39 @@ class QuantisedNetwork(SpikingNetwork):
         whole: Tensor = Round.apply(total / self.grains[neuron].to(total.device))
         return whole
 
-    def _run_layer(self, name: str, x: Tensor) -> Tensor:
-        module, bias = self.get_submodule(name), self._bias(name)
-        if name in self.maps:
-            whole = {"weight": self.integer_weight(name).to(self.dtype)}
-            if bias is not None:
-                whole["bias"] = torch.zeros_like(bias)  # the neuron takes it
-            made: Tensor = torch.func.functional_call(module, whole, x.flatten(0, 1))
-            return made.unflatten(0, x.shape[:2])
-        if isinstance(module, QuantisedNeuron):
-            x = x * self.guard + self.integer_offset(name).to(x.device, self.dtype)
-        return super()._run_layer(name, x)
+    def passed(self, name: str, x: Tensor) -> Tensor:
+        """The same with integer weights, and without the bias, which the neuron takes."""
+        if name not in self.maps:
+            return super().passed(name, x)
+        weight, bias = {"weight": self.whole[name]}, self._bias(name)
+        silent = {} if bias is None else {"bias": torch.zeros_like(bias)}
+        made: Tensor = torch.func.functional_call(self.get_submodule(name), weight | silent, x)
+        return made
+
+    def entering(self, name: str, x: Tensor) -> Tensor:
+        """Currents in guarded units, with the layers' biases in them."""
+        return super().entering(name, x) * self.guard + self.offsets[name]
 
     def _bias(self, name: str) -> Tensor | None:
         bias = getattr(self.get_submodule(name), "bias", None)
         return bias if isinstance(bias, Tensor) else None
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.state_dict().items()}
-
     def _refresh(self) -> None:
         """Compile the weights as they are now."""
-        made = integers_of(self.stored, self._arrays(), self.bits)
+        made = integers_of(self.stored, arrays_of(self.state_dict()), self.bits)
         self.largest = 2 ** (self.bits - 1) - 1
         self.scales, self.integers, self.grains = {}, {}, {}
         for name in made.graph.of_type(Neuron):
             module, node = self.get_submodule(name), made.graph.nodes[name]
             assert isinstance(module, QuantisedNeuron) and isinstance(node, Neuron)
-            self.guard = float(node.dynamics.input_gain)
+            self.guard = made.guard(name)
             self.grains[name] = torch.as_tensor(made.units[name] / self.guard)
             module.dynamics = _without_offset(node.dynamics)
             if name == self.last and not node.dynamics.fires:
                 self.worth = self.grains[name]
         for name, mapped in self.maps.items():
-            unit = made.units[mapped.neuron]
-            unit = unit.reshape(-1, *(1,) * (mapped.factor.ndim - 1)) if unit.ndim else unit
-            self.scales[name] = torch.as_tensor(unit), torch.as_tensor(mapped.factor)
+            self.scales[name] = torch.as_tensor(made.unit(mapped)), torch.as_tensor(mapped.factor)
             self.integers[name] = torch.as_tensor(made.weights(name, mapped))
-
-
-def prepared(network: SpikingNetwork, start: str, bits: int) -> SpikingNetwork:
-    """``network``, in training mode, with the weights and learned constants of checkpoint ``start`` (a file or the name of a
-    zoo model; "" leaves it as it is), and on integers of ``bits`` bits (0: on floats). Raises :class:`InputError` where the
-    checkpoint is of another network; batch norm may be folded in either."""
-    wanted: Description = network.description
-    description, state = network.deployed()
-    if start:
-        path = resolve_model(start)
-        check_file(path)
-        found, arrays = zoo_parts(path, load_plain(path, path))
-        description, state = dict(found), {name: torch.from_numpy(array) for name, array in arrays.items()}
-        if bits or _kinds(description) != _kinds(wanted):
-            description, state = fold_batch_norm(description, state)
-        if _kinds(description) != _kinds(wanted):
-            wanted, _ = fold_batch_norm(*network.deployed())
-        if _kinds(description) != _kinds(wanted):
-            raise InputError(f"{path}: is a checkpoint of another network than {wanted['name']}, batch norm aside")
-        description = _trained_as(description, wanted)
-    if bits:
-        return QuantisedNetwork(*fold_batch_norm(description, state), bits).train()
-    return filled(description, state).train() if start else network
-
-
-def _kinds(description: Description) -> list[tuple[Any, ...]]:
-    """What makes two networks the same but for numbers."""
-    return [(layer["name"], layer["kind"], layer.get("inputs")) for layer in description["layers"]]
-
-
-def _trained_as(description: Description, wanted: Description) -> Description:
-    """``description`` with the name, the steps, the readout, and the fields that matter to training only, of ``wanted``.
-
-    A network of DSR's neurons gets those of ``wanted``, LIF from IF too, whose spikes have the trained value V/Δt: the
-    representations that other layers were trained for."""
-    represents = any(layer.get("surrogate", {}).get("method") == "dsr" for layer in wanted["layers"])
-    layers = [
-        _respiked(new, layer)
-        if represents and new["kind"] == "neuron"
-        else {k: v for k, v in layer.items() if k not in TRAINING_ONLY} | {k: new[k] for k in TRAINING_ONLY if k in new}
-        for layer, new in zip(description["layers"], wanted["layers"], strict=True)
-    ]
-    return description | {key: wanted[key] for key in ("name", "time_steps", "output")} | {"layers": layers}
-
-
-def _respiked(neuron: Layer, trained: Layer) -> Layer:
-    """DSR's ``neuron`` with V such that its spikes have the ``trained`` one's value; the readout, without spikes, as it is."""
-    if not neuron.get("fires", True):
-        return neuron
-    by = trained["spike_value"] / neuron["spike_value"]
-    return {**neuron, **{field: neuron[field] * by for field in ("threshold", "reset_amount", "spike_value")}}
 
 
 def _executed(layer: Layer) -> Layer:

@@ -68,9 +68,9 @@ def run_stepwise(network: SpikingNetwork, names: Sequence[str], values: Mapping[
             total = reduce(torch.add, arriving)
             module = network.get_submodule(name)
             if not isinstance(module, SpikingNeuron):
-                made[name].append(module(total))
+                made[name].append(network.passed(name, total))
                 continue
-            total = total.to(network.dtype)  # membranes stay in full precision under autocast
+            total = network.entering(name, total)
             state = states[name] = module.step(states.get(name) or module.start(total), total)
             made[name].append(module.leaving(state.spikes if module.dynamics.fires else state.v))
     return {name: joined(steps) for name, steps in made.items()}

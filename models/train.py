@@ -28,9 +28,10 @@ from snncc.models.encode import drawn, fixed
 from snncc.models.initialise import initialise
 from snncc.models.module import SpikingNetwork, TimedNetwork
 from snncc.models.optimisers import loss_of, optimiser_of
-from snncc.models.quantised import QuantisedNetwork, prepared
+from snncc.models.quantised import QuantisedNetwork
 from snncc.models.recipes import Recipe, Training
 from snncc.models.resume import Session, resume, save, state_path
+from snncc.models.start import prepared
 
 Progress = Callable[[int, int, int, float, float], None]
 EVALUATION_BATCH, EVALUATION_VALUES = 500, 500 * 3 * 32 * 32
@@ -186,7 +187,10 @@ def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: st
     torch.manual_seed(seed)
     network = SpikingNetwork(recipe.network)
     initialise(network, recipe.initialise, fixed(network, inputs[:INITIAL_SAMPLES]))
-    network = prepared(network, recipe.training.start, recipe.training.bits)
+    how = recipe.training
+    learned = how.bits and how.start and how.rounding == "learned"
+    calibration = fixed(network, inputs[:INITIAL_SAMPLES]) if learned else None
+    network = prepared(network, how.start, how.bits, calibration)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = optimiser_of(network, recipe.training, batches)
     return Session(network, optimiser, schedule, torch.Generator().manual_seed(seed), []), network

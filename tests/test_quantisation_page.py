@@ -64,3 +64,25 @@ def test_plain_max_scaling() -> None:
     expected = run_reference(made.program, inputs).spikes["lif"]
     found = get_target("fixed-sim").run(made.program, None, inputs, RunOptions(record=True))
     assert np.array_equal(found.spikes["lif"], expected) and expected.any()
+
+
+def test_a_fine_tuned_network_answers_for_2_bits_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands beside the network it started from, whose learned rounding is judged where there is none."""
+    rows = {
+        "2 learned": {"accuracy": 0.90, "compile_seconds": 1},
+        "4 learned": {"accuracy": 0.985, "compile_seconds": 1},
+    }
+    record = {"samples": 100, "float_accuracy": 0.99, "held_out": {"float_accuracy": 0.98}, "rows": rows}
+    monkeypatch.setattr(table, "get_models", lambda: ["small"])
+    monkeypatch.setattr(table, "_checked", lambda name: record)
+
+    def wanted(tuned: dict[tuple[str, int], dict[str, object]]) -> dict[str, list[str]]:
+        monkeypatch.setattr(table, "_fine_tuned", lambda: tuned)
+        cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.table().splitlines()]
+        return {c[3]: [c[8], c[-1]] for c in cells if len(c) == 12 and c[0] == "small"}
+
+    assert wanted({}) == {"4": ["–", "≤ 0.5: met"], "2": ["–", "≤ 1.5: misses"]}
+    own = {"name": "small-2bit", "samples": 100, "accuracy": 0.98, "held_out": 0.96}
+    assert wanted({("small", 2): own})["2"] == ["1.00", "≤ 1.5: met"]
+    assert "| small-2bit | small | 100 | 2 | 1.00 | 2.00 |" in table.table()
+    assert wanted({("small", 4): own | {"accuracy": 0.9}})["4"] == ["9.00", "≤ 0.5: met"]

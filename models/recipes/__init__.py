@@ -20,6 +20,7 @@ CHOICES = {
     "loss": ("cross_entropy", "squared_error"),
     "precision": ("float32", "bfloat16"),
     "stored": ("float32", "float16"),
+    "rounding": ("nearest", "learned"),
 }
 
 
@@ -59,6 +60,7 @@ class Training:
         stored: "float32" or "float16": type of the checkpoint's weights. Reported accuracies are those of what is stored.
         start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
         bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
+        rounding: how the weights of ``start`` become the first integers: "learned" from training samples, or "nearest".
         even_epochs: of a DSR network, how many of the epochs, from the first, train with even currents (see
             :mod:`snncc.models.representation`).
         flip: half of the images are mirrored left to right.
@@ -86,6 +88,7 @@ class Training:
     stored: str = "float32"
     start: str = ""
     bits: int = 0
+    rounding: str = "learned"
     even_epochs: int = 0
     flip: bool = False
     shift_pixels: int = 0
@@ -106,8 +109,10 @@ class Training:
                 raise InputError(f"training: {name} is {getattr(self, name)!r}; known are {', '.join(known)}")
         if self.bits and not 2 <= self.bits <= 16:
             raise InputError(f"training: bits is {self.bits}; weights of 2 to 16 bits are supported, 0 trains floats")
-        if self.bits and self.precision != "float32":
-            raise InputError(f"training: precision is {self.precision!r}; it must be 'float32' to hold integers (bits)")
+        if self.bits > 8 and self.precision != "float32":
+            raise InputError(
+                f"training: precision is {self.precision!r}; it must be 'float32' to hold {self.bits} bits"
+            )
 
 
 @dataclass(frozen=True, eq=False)

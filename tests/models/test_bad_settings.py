@@ -18,8 +18,8 @@ from snncc.models.ann import read_ann_file
 from snncc.models.checkpoint import write_checkpoint
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import Description, convolutional
-from snncc.models.quantised import prepared
 from snncc.models.recipes import Training, read_recipe
+from snncc.models.start import prepared
 from snncc.models.train import train
 
 RECIPE = """

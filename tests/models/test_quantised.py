@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,18 @@ from snncc.data import Dataset, load
 from snncc.errors import InputError, UnsupportedError
 from snncc.frontends.checkpoint import read_checkpoint
 from snncc.frontends.description import graph_of
-from snncc.ir.nodes import BatchNorm
+from snncc.ir.nodes import BatchNorm, Conv2d, Dense, Neuron
 from snncc.models import train as training
 from snncc.models.checkpoint import filled, write_checkpoint
-from snncc.models.folding import fold_batch_norm
+from snncc.models.folding import fold_batch_norm, weights_alone
+from snncc.models.integers import Integers, arrays_of, integers_of, maps
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import convolutional
-from snncc.models.quantised import QuantisedNetwork, Round, RoundUp, prepared
+from snncc.models.quantised import QuantisedNetwork, Round, RoundUp
 from snncc.models.recipes import RECIPES, Recipe, Training
+from snncc.models.recurrent import recurrent
+from snncc.models.residual import residual
+from snncc.models.start import prepared, rounded
 from snncc.pipeline import Context
 from snncc.program.reference import run_reference
 from snncc.registry import get, get_target
@@ -84,7 +89,7 @@ def assert_deployed(net: QuantisedNetwork, bits: int, x: np.ndarray) -> None:
     for population in made.program.populations:
         expected = found.spikes if population.fires else found.membranes
         np.testing.assert_array_equal(values[population.name].numpy(), expected[population.name])
-    np.testing.assert_array_equal(scores.argmax(1).numpy(), found.predictions)
+    np.testing.assert_array_equal(scores.argmax(-1).numpy(), found.predictions)
 
 
 @settings(max_examples=12)
@@ -164,17 +169,153 @@ def test_folding_is_the_pass(seed: int) -> None:
     torch.testing.assert_close(filled(folded, tensors).double()(x), net.eval()(x))
 
 
+def residual_network(kind: str = "if", seed: int = 0) -> SpikingNetwork:
+    """Of DSR: pooled currents, shortcuts with and without weights, pooled spikes that enter neurons."""
+    torch.manual_seed(seed)
+    neuron = {"threshold": 0.5, "reset_amount": 1.0, "spike_value": 1.0}
+    if kind == "lif":
+        neuron = {"threshold": 0.05, "reset_amount": 0.1, "spike_value": 1.0}
+        neuron |= {"membrane_decay": math.exp(-0.1), "input_gain": 1 - math.exp(-0.1)}
+    surrogate = {"method": "dsr", "least": 0.0005}
+    net = SpikingNetwork(
+        residual("small", 4, neuron, (4, 6), (2, 1), (2, 16, 16), 5, 2, readout="membrane", surrogate=surrogate)
+    )
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.05, 0.3)
+            elif name.startswith("bn") and name.endswith("bias"):
+                tensor.uniform_(0, 1)
+    return net
+
+
+def recurrent_network(seed: int = 0) -> SpikingNetwork:
+    """Of two layers with loops, fed by spikes."""
+    torch.manual_seed(seed)
+    neuron = {"threshold": 0.7, "compare": ">", "reset": "subtract"}
+    entry = {"encoding": "spikes", "scale": 1.0, "low": -1, "high": 1}
+    return SpikingNetwork(recurrent("loops", 5, [7, 6], 4, 9, neuron, entry, 0.9, (2.0, 20.0)))
+
+
+def spikes(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1, 2, (9, count, 5))
+
+
+@settings(max_examples=6)
+@given(st.sampled_from(["if", "lif"]), st.sampled_from([2, 3, 8]), st.integers(0, 2**31 - 1))
+def test_evaluation_is_the_program_of_a_residual_network(kind: str, bits: int, seed: int) -> None:
+    net = prepared(residual_network(kind, seed), "", bits).eval().double()
+    assert isinstance(net, QuantisedNetwork) and "sn1_to_sn3" in net.maps and "pool2" in net.maps
+    assert_deployed(net, bits, np.random.default_rng(seed).integers(0, 256, (3, 2, 16, 16)))
+
+
+@settings(max_examples=6)
+@given(st.sampled_from([2, 4, 8]), st.integers(0, 2**31 - 1))
+def test_evaluation_is_the_program_of_a_recurrent_network(bits: int, seed: int) -> None:
+    net = prepared(recurrent_network(seed), "", bits).eval().double()
+    assert isinstance(net, QuantisedNetwork)
+    assert_deployed(net, bits, spikes(3, seed))
+
+
+def test_gradients_go_round_the_loop() -> None:
+    """The gradient of a loop's weights is the float network's at many bits, and not 0."""
+    whole, exact = prepared(recurrent_network(), "", 16).double(), recurrent_network().double()
+    x = torch.from_numpy(spikes(6))
+    for net in (whole, exact):
+        (net(x) * torch.arange(4)).sum().backward()
+    for loop in ("loop1", "loop2"):
+        a, b = (net.get_submodule(loop).weight.grad.flatten() for net in (exact, whole))
+        assert a.abs().max() > 0 and torch.nn.functional.cosine_similarity(a, b, 0) > 0.98
+
+
+@pytest.mark.parametrize("kind", ["if", "lif"])
+def test_representations_train_through_what_the_integers_are_worth(kind: str) -> None:
+    """Scores and gradients of a training pass are the float network's at many bits; at 2 bits the scores are those of weights
+    that are multiples of one scale a channel."""
+    x = torch.randint(0, 256, (6, 2, 16, 16))
+    fine, coarse = (prepared(residual_network(kind), "", bits).double() for bits in (16, 2))
+    assert isinstance(fine, QuantisedNetwork) and isinstance(coarse, QuantisedNetwork)
+    exact = SpikingNetwork(fine.stored).double()
+    exact.load_state_dict(fine.state_dict(), strict=False)
+    for net in (fine, exact):
+        (net(x) * torch.arange(5)).sum().backward()
+    torch.testing.assert_close(fine(x), exact(x), rtol=0.02, atol=0.02)
+    for name, parameter in fine.named_parameters():
+        found, wanted = parameter.grad, exact.get_parameter(name).grad
+        assert found is not None and wanted is not None and wanted.abs().max() > 0, name
+        assert torch.nn.functional.cosine_similarity(found.flatten(), wanted.flatten(), 0) > 0.98, name
+    scores = coarse(x)
+    with torch.no_grad():
+        for name in coarse.maps:
+            weight = coarse._worth()[f"{name}.weight"]
+            assert all(len(torch.unique(row.abs())) <= 2 for row in weight)
+            exact.get_parameter(f"{name}.weight").copy_(weight)
+    torch.testing.assert_close(exact(x), scores)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("kind", ["avg_pool2d", "sum_pool2d"])
+def test_weights_alone_is_the_same_network(kind: str, padding: int) -> None:
+    """Pooled currents and shortcuts become weights of layers; of the compiled network's weights none is without one."""
+    for net in (residual_network().double(), network(LIF, layers="4C3/2-6C3-5", padding=padding).double()):
+        description, state = net.deployed()
+        layers = [layer | ({"kind": kind} if layer["kind"] == "avg_pool2d" else {}) for layer in description["layers"]]
+        net = filled(description | {"layers": layers}, state).double()
+        made, tensors = weights_alone(*net.deployed())
+        kinds = {layer["kind"] for layer in made["layers"]}
+        assert kinds == {"conv2d", "neuron", "dense", "flatten"}
+        x = torch.randint(0, 256, (3, *description["input"]["shape"]))
+        torch.testing.assert_close(filled(made, tensors).double()(x), net(x))
+        again, same = weights_alone(made, tensors)
+        assert again == made and all(torch.equal(same[key], tensors[key]) for key in tensors)
+
+
+def test_the_start_is_what_learned_rounding_deploys() -> None:
+    """Its weights, and its biases to one guarded unit (two roundings in place of one); not those of nearest rounding."""
+    x = np.random.default_rng(1).integers(0, 256, (64, 2, 16, 16))
+    description, state = weights_alone(*residual_network("lif").double().deployed())
+    learned, plain = (integers_of(description, arrays_of(state), 2, calibration) for calibration in (x, None))
+    start = integers_of(description, arrays_of(rounded(description, state, 2, torch.from_numpy(x))), 2)
+
+    def nodes(found: Integers, kind: type) -> dict[str, Any]:
+        return {name: found.graph.nodes[name] for name in found.graph.of_type(kind)}
+
+    for name, node in (nodes(start, Conv2d) | nodes(start, Dense)).items():
+        np.testing.assert_array_equal(node.weight, learned.graph.nodes[name].weight)  # type: ignore[union-attr]
+    assert any((n.weight != plain.graph.nodes[k].weight).any() for k, n in nodes(start, Conv2d).items())  # type: ignore[union-attr]
+    for name, neuron in nodes(start, Neuron).items():
+        wanted, nearest = (np.asarray(one.graph.nodes[name].dynamics.bias) for one in (learned, plain))  # type: ignore[union-attr]
+        assert np.abs(neuron.dynamics.bias - wanted).max() <= 1 < np.abs(wanted - nearest).max(), name
+
+
+def test_a_weight_deployed_several_times_starts_at_the_mean() -> None:
+    net = network(LIF).double()
+    description, state = weights_alone(*net.deployed())
+    made = rounded(description, state, 2, torch.from_numpy(images(32)))
+    arrays = arrays_of(state)
+    learned, found = integers_of(description, arrays, 2, images(32)), maps(description, arrays)[0]
+    mapped = found["conv2"]
+    weights = learned.graph.nodes["conv2"].weight[mapped.index == 5]  # type: ignore[union-attr]
+    assert (len(weights) == 4 and (weights != weights[0]).any()) or len(np.unique(learned.weights("conv2", mapped))) > 3
+    expected = weights.mean() * learned.unit(mapped).flat[0] / mapped.factor.flat[5]
+    assert made["conv2.weight"].flatten()[5] == pytest.approx(expected, rel=1e-12)
+
+
 def test_what_cannot_be_held_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedError, match="pool1: has fixed weights of its own between neurons"):
-        prepared(network(LIF, layers="4C3/2-6C3-5", batch_norm=False), "", 4)
+    skipping = network(LIF, layers="4C3-12-12-5").deployed()
+    layers = [
+        {**layer, "inputs": ["bn3", "lif2"]} if layer["name"] == "lif3" else layer for layer in skipping[0]["layers"]
+    ]
+    with pytest.raises(UnsupportedError, match="lif2→lif3: has fixed weights of its own between neurons"):
+        prepared(filled(skipping[0] | {"layers": layers}, skipping[1]), "", 4)
     description, state = network(LIF).deployed()
     layers = [{**layer, "inputs": ["lif1"]} if layer["name"] == "bn2" else layer for layer in description["layers"]]
     with pytest.raises(UnsupportedError, match="bn2: is fed by lif1"):
         fold_batch_norm(description | {"layers": layers}, state)
     with pytest.raises(InputError, match="bits is 1"):
         Training("mnist", 1, bits=1)
-    with pytest.raises(InputError, match="must be 'float32'"):
-        Training("mnist", 1, bits=4, precision="bfloat16")
+    with pytest.raises(InputError, match="must be 'float32' to hold 9 bits"):
+        Training("mnist", 1, bits=9, precision="bfloat16")
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from snncc.errors import GraphError
 from snncc.ir.dynamics import Dynamics, initial_state, step
 from snncc.models.checkpoint import write_checkpoint
 from snncc.models.module import BatchNorm, SpikingNetwork
-from snncc.models.quantised import prepared
 from snncc.models.representation import RepresentationNeuron, representation_scores
 from snncc.models.residual import residual
+from snncc.models.start import prepared
 
 
 def integrate_and_fire(level: float = 2.0, alpha: float = 0.5) -> dict[str, Any]:
