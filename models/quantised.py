@@ -68,10 +68,11 @@ class QuantisedNetwork(SpikingNetwork):
 
     ``record`` gives spikes, membranes in guarded units and sums of pooled spikes; the scores are in real units. In evaluation
     mode all spikes and membranes are those of the Program that :meth:`deployed` compiles to at ``bits``, exactly in float64,
-    and in float32 as long as no state passes 2**24. Raises :class:`UnsupportedError` naming the layer that it cannot hold.
+    and in float32 as long as no state passes 2**24. With ``keep`` the scales of the first weights stay until :meth:`settle`, and
+    only behind it this holds. Raises :class:`UnsupportedError` naming the layer that it cannot hold.
     """
 
-    def __init__(self, description: Description, state: Mapping[str, Tensor], bits: int) -> None:
+    def __init__(self, description: Description, state: Mapping[str, Tensor], bits: int, keep: bool = False) -> None:
         layers = [_executed(layer) for layer in description["layers"]]
         super().__init__(description | {"layers": layers, "input": description["input"] | {"scale": 1.0}})
         last = self.get_submodule(self.last)
@@ -80,7 +81,8 @@ class QuantisedNetwork(SpikingNetwork):
                 f"{self.last}: is read without neurons; end in one that never fires and read its membrane"
             )
         self.load_state_dict(dict(state))
-        self.stored, self.bits = description, bits
+        self.stored, self.bits, self.keep = description, bits, keep
+        self.scales: dict[str, tuple[Tensor, Tensor]] = {}
         for name, module in list(self.named_children()):
             if isinstance(module, SpikingNeuron):
                 self.add_module(name, QuantisedNeuron(module.dynamics, module.surrogate))
@@ -153,13 +155,16 @@ class QuantisedNetwork(SpikingNetwork):
         for name, (unit, factor) in self.scales.items():
             weight = self.get_parameter(f"{name}.weight")
             weight.copy_(self.integers[name] * unit / factor)
+        self.keep = False
         self._refresh()
 
     def integer_weight(self, name: str) -> Tensor:
         """Weights of layer ``name`` as whole numbers, float64, with the straight-through gradient."""
         weight = self.get_parameter(f"{name}.weight")
-        if not self.training:
-            return self.integers[name].to(weight.device)
+        return self._rounded(name) if self.training else self.integers[name].to(weight.device)
+
+    def _rounded(self, name: str) -> Tensor:
+        weight = self.get_parameter(f"{name}.weight")
         unit, factor = (x.to(weight.device) for x in self.scales[name])
         whole = Round.apply(weight.double() * factor / unit)
         return torch.clamp(whole, -self.largest, self.largest)
@@ -193,7 +198,10 @@ class QuantisedNetwork(SpikingNetwork):
         return bias if isinstance(bias, Tensor) else None
 
     def _refresh(self) -> None:
-        """Compile the weights as they are now."""
+        """Compile the weights as they are now, or round them where the scales stay."""
+        if self.keep and self.scales:
+            self.integers = {name: self._rounded(name).detach() for name in self.maps}
+            return
         made = integers_of(self.stored, arrays_of(self.state_dict()), self.bits)
         self.largest = 2 ** (self.bits - 1) - 1
         self.scales, self.integers, self.grains = {}, {}, {}

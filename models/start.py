@@ -21,11 +21,13 @@ from snncc.registry import resolve_model
 TRAINING_ONLY = ("surrogate", "probability", "fixed")
 
 
-def prepared(network: SpikingNetwork, start: str, bits: int, calibration: Tensor | None = None) -> SpikingNetwork:
+def prepared(
+    network: SpikingNetwork, start: str, bits: int, calibration: Tensor | None = None, keep: bool = False
+) -> SpikingNetwork:
     """``network``, in training mode, with the weights and learned constants of checkpoint ``start`` (a file or the name of a
     zoo model; "" leaves it as it is), and on integers of ``bits`` bits (0: on floats), which begin at rounding learned on
-    ``calibration`` (inputs as the network takes them), if given. Raises :class:`InputError` where the checkpoint is of
-    another network; batch norm may be folded in either."""
+    ``calibration`` (inputs as the network takes them), if given, and ``keep`` their scales. Raises :class:`InputError` where
+    the checkpoint is of another network; batch norm may be folded in either."""
     wanted: Description = network.description
     description, state = network.deployed()
     fold = weights_alone if bits else fold_batch_norm
@@ -45,7 +47,7 @@ def prepared(network: SpikingNetwork, start: str, bits: int, calibration: Tensor
         description, state = fold(description, state)
         if calibration is not None:
             state = rounded(description, state, bits, calibration)
-        return QuantisedNetwork(description, state, bits).train()
+        return QuantisedNetwork(description, state, bits, keep).train()
     return filled(description, state).train() if start else network
 
 

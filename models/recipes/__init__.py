@@ -21,6 +21,7 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "stored": ("float32", "float16"),
     "rounding": ("nearest", "learned"),
+    "scales": ("chosen", "kept"),
 }
 
 
@@ -61,6 +62,7 @@ class Training:
         start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
         bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
         rounding: how the weights of ``start`` become the first integers: "learned" from training samples, or "nearest".
+        scales: of these integers: "chosen" anew every 25 batches, or "kept" as they are at the start.
         even_epochs: of a DSR network, how many of the epochs, from the first, train with even currents (see
             :mod:`snncc.models.representation`).
         flip: half of the images are mirrored left to right.
@@ -89,6 +91,7 @@ class Training:
     start: str = ""
     bits: int = 0
     rounding: str = "learned"
+    scales: str = "chosen"
     even_epochs: int = 0
     flip: bool = False
     shift_pixels: int = 0

@@ -24,6 +24,7 @@ LOG_SUFFIX = ".csv"
     help="The same seed gives the same weights.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Other than the recipe's.")
+@click.option("--learning-rate", type=float, help="Other than the recipe's; a tenth of it suits fine-tuning.")
 @click.option("--data", "data_name", help="A data set other than the recipe's, such as fashion-mnist.")
 @shared.limit_option
 @click.option("--from", "start", metavar="MODEL", help="Checkpoint or zoo model to go on from.")
@@ -34,8 +35,9 @@ LOG_SUFFIX = ".csv"
 @click.option("--diagnose", is_flag=True, help="Train nothing: show what each layer does before training.")
 @shared.json_option
 def command(
-    recipe_name: str, output: Path | None, seed: int, epochs: int | None, data_name: str | None, limit: int | None,
-    start: str | None, bits: int | None, device: str, compiled: bool, restart: bool, diagnose: bool, as_json: bool,
+    recipe_name: str, output: Path | None, seed: int, epochs: int | None, learning_rate: float | None,
+    data_name: str | None, limit: int | None, start: str | None, bits: int | None, device: str, compiled: bool,
+    restart: bool, diagnose: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log.
 
@@ -50,7 +52,8 @@ def command(
     if recipe_name not in recipes:
         raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
     recipe = recipes[recipe_name]
-    other = {key: value for key, value in (("start", start), ("bits", bits)) if value is not None}
+    given = {"start": start, "bits": bits, "learning_rate": learning_rate}
+    other: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     recipe = replace(recipe, training=replace(recipe.training, **other))
     if diagnose:
         _diagnose(recipe, seed, data_name, as_json)

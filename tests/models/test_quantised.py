@@ -288,6 +288,25 @@ def test_the_start_is_what_learned_rounding_deploys() -> None:
         assert np.abs(neuron.dynamics.bias - wanted).max() <= 1 < np.abs(wanted - nearest).max(), name
 
 
+def test_kept_scales_stay_until_the_end() -> None:
+    """However the weights move; then the network is the Program of what it was trained as."""
+    net = prepared(recurrent_network(), "", 2, torch.from_numpy(spikes(40)), keep=True).double()
+    assert isinstance(net, QuantisedNetwork)
+    before = {name: unit.clone() for name, (unit, _) in net.scales.items()}
+    with torch.no_grad():
+        for name in net.maps:
+            weight = net.get_submodule(name).weight
+            weight.add_(0.2 * weight.abs().max() * torch.randn(weight.shape))  # type: ignore[operator,union-attr,arg-type]
+    net.train()
+    trained = {name: net.integer_weight(name).detach() for name in net.maps}
+    net.eval()
+    assert all(torch.equal(net.integer_weight(name), whole) for name, whole in trained.items())
+    assert all(torch.equal(net.scales[name][0], unit) for name, unit in before.items())
+    net.settle()
+    assert all(torch.equal(net.integer_weight(name), whole) for name, whole in trained.items())
+    assert_deployed(net, 2, spikes(3))
+
+
 def test_a_weight_deployed_several_times_starts_at_the_mean() -> None:
     net = network(LIF).double()
     description, state = weights_alone(*net.deployed())
@@ -396,9 +415,10 @@ def test_starting_from_a_checkpoint(tmp_path: Path) -> None:
 def test_on_the_command_line(bundled: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "four.pt"
     chosen = ["--from", "mnist-lif", "--bits", "4", "--epochs", "1", "--limit", "128", "-o", str(out), "--json"]
+    chosen += ["--learning-rate", "1e-4"]
     assert CliRunner().invoke(cli, ["train", "mnist-lif", *chosen], catch_exceptions=False).exit_code == 0
     options = read_checkpoint(out).origin["training"]["options"]
-    assert (options["start"], options["bits"]) == ("mnist-lif", 4)
+    assert (options["start"], options["bits"], options["learning_rate"]) == ("mnist-lif", 4, 1e-4)
     assert CliRunner().invoke(cli, ["train", "mnist-lif", "--bits", "1"]).exit_code == 2
 
 
