@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snncc.errors import UnsupportedError
 from snncc.frontends.description import graph_of
-from snncc.ir.compose import compose
+from snncc.ir.compose import compose, depthwise
 from snncc.ir.nodes import AvgPool2d, Conv2d, SumPool2d
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.models.networks import Description, Layer, wired
@@ -82,7 +82,7 @@ def _pool_currents(layers: dict[str, Layer], state: State, name: str, shapes: Ma
     merged = {}
     for source in feeding:
         given = shapes[layers[source]["inputs"][0].partition("@")[0]]
-        joined = compose(source, _convolution(layers[source], state), _depthwise(node, shapes[source][0]), given)
+        joined = compose(source, _convolution(layers[source], state), depthwise(node, shapes[source][0]), given)
         if not isinstance(joined, Conv2d):
             return
         merged[source] = joined
@@ -103,11 +103,11 @@ def _weigh(layers: dict[str, Layer], state: State, source: str, name: str, shape
     if layer["kind"] == "neuron" and layer.get("fires", True):
         neurons = name if layers[name]["kind"] == "neuron" else _readers(layers, name)[0]
         made = {"name": _unused(f"{source}_to_{neurons}", layers), "inputs": [source]}
-        node = _depthwise(AvgPool2d((1, 1), (1, 1), (0, 0)), channels)
+        node = depthwise(AvgPool2d((1, 1), (1, 1), (0, 0)), channels)
         layers[name] = layers[name] | {"inputs": [made["name"] if s == source else s for s in layers[name]["inputs"]]}
         _put(layers, state, made, node, before=name)
     elif layer["kind"] in POOLS and _readers(layers, source) == [name]:
-        _put(layers, state, layer, _depthwise(_pool(layer), channels))
+        _put(layers, state, layer, depthwise(_pool(layer), channels))
 
 
 def _put(layers: dict[str, Layer], state: State, layer: Layer, node: Conv2d, before: str = "") -> None:
@@ -140,13 +140,6 @@ def _convolution(layer: Layer, state: State) -> Conv2d:
 
 def _pool(layer: Layer) -> Pool:
     return POOLS[layer["kind"]](*(tuple(layer[key]) for key in ("kernel", "stride", "padding")))
-
-
-def _depthwise(pool: Pool, channels: int) -> Conv2d:
-    """Pooling as a convolution of each channel by itself."""
-    share = 1.0 if isinstance(pool, SumPool2d) else 1.0 / (pool.kernel[0] * pool.kernel[1])
-    weight = torch.full((channels, 1, *pool.kernel), share, dtype=torch.float64).numpy()
-    return Conv2d(weight, None, pool.stride, pool.padding, (1, 1), channels)
 
 
 def _named(description: Description) -> dict[str, Layer]:

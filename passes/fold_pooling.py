@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.ir.compose import pool_then_conv
+from snncc.ir.compose import depthwise, pool_then_conv, share
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.nodes import AvgPool2d, Conv2d, Dense, Flatten, SumPool2d
 from snncc.ir.shapes import infer_shapes
@@ -50,9 +50,7 @@ def _fold(graph: Graph, name: str) -> Graph:
     given = shapes[graph.incoming(name)[0].source]
     readers = [_folded_reader(graph, e, pool, given, shapes[name]) for e in graph.outgoing(name)]
     if len(graph.incoming(name)) != 1 or graph.incoming(name)[0].delay or any(r is None for r in readers):
-        channels = given[0]
-        weight = np.full((channels, 1, *pool.kernel), _share(pool))
-        return graph.with_nodes({name: Conv2d(weight, None, pool.stride, pool.padding, (1, 1), channels)})
+        return graph.with_nodes({name: depthwise(pool, given[0])})
     changed = {k: v for r in readers if r is not None for k, v in r.items()}
     source = graph.incoming(name)[0].source
     nodes = {n: changed.get(n, node) for n, node in graph.nodes.items() if n != name}
@@ -80,12 +78,8 @@ def _folded_reader(graph: Graph, edge: Edge, pool: Pool, given, pooled) -> dict 
 
 def _expanded(dense: Dense, pool: Pool, given, pooled) -> Dense:  # type: ignore[no-untyped-def]
     """The dense layer over the unpooled (C, H, W); rows and columns that no window covers get weight 0."""
-    weight = dense.weight.reshape(-1, *pooled) * _share(pool)
+    weight = dense.weight.reshape(-1, *pooled) * share(pool)
     wide = np.repeat(np.repeat(weight, pool.kernel[0], axis=2), pool.kernel[1], axis=3)
     full = np.zeros((len(weight), *given), weight.dtype)
     full[:, :, : wide.shape[2], : wide.shape[3]] = wide
     return Dense(full.reshape(len(weight), -1), dense.bias)
-
-
-def _share(pool: Pool) -> float:
-    return 1.0 / (pool.kernel[0] * pool.kernel[1]) if isinstance(pool, AvgPool2d) else 1.0

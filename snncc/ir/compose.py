@@ -85,6 +85,17 @@ def matrix_node(matrix, shape: Shape) -> Dense | Sparse:  # type: ignore[no-unty
     return Sparse(coo.data[keep][order], index[:, order], shape, matrix.shape[1])
 
 
+def depthwise(pool: SumPool2d | AvgPool2d, channels: int) -> Conv2d:
+    """Pooling as a convolution of each channel by itself, with equal weights."""
+    weight = np.full((channels, 1, *pool.kernel), share(pool))
+    return Conv2d(weight, None, pool.stride, pool.padding, (1, 1), channels)
+
+
+def share(pool: SumPool2d | AvgPool2d) -> float:
+    """What a pooled value counts: 1 in a sum, 1 over the window's size in an average."""
+    return 1.0 / (pool.kernel[0] * pool.kernel[1]) if isinstance(pool, AvgPool2d) else 1.0
+
+
 def pool_then_conv(pool: SumPool2d | AvgPool2d, conv: Conv2d, given: Shape) -> Conv2d | None:
     """A strided convolution with each kernel weight repeated over the pooling window; None where that is not exact.
 
