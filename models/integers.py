@@ -16,7 +16,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, MaxPool2d, Neuron
 from snncc.ir.shapes import infer_shapes
 from snncc.models.networks import Description
-from snncc.pipeline import LEARNED, SYNAPSES, Context, Learned, run_pipeline
+from snncc.pipeline import EXPONENTS, LEARNED, SYNAPSES, Context, Learned, run_pipeline
 from snncc.registry import get_target
 from snncc.target import CompileOptions
 
@@ -49,11 +49,13 @@ class Integers:
     Attributes:
         graph: after quantisation; all numbers are whole.
         units: neuron to real membrane per unit of weight, () or one a channel, shaped to broadcast over the population.
+        exponents: of layers whose weights are multiples of a power of two (:mod:`snncc.passes.exponents`).
         added: neuron to what learned rounding added to its constant, in guarded units, (C, 1, …).
     """
 
     graph: Graph
     units: Mapping[str, Array]
+    exponents: Mapping[str, int]
     added: Mapping[str, Array]
 
     def weights(self, name: str, mapped: Mapped) -> Array:
@@ -93,7 +95,7 @@ def integers_of(
         for name, unit in context.facts["units"].items()
     }
     learned: Learned | None = context.facts.get(LEARNED)
-    return Integers(graph, units, learned.added if learned else {})
+    return Integers(graph, units, context.facts[EXPONENTS], learned.added if learned else {})
 
 
 def arrays_of(state: Mapping[str, Tensor]) -> dict[str, Array]:

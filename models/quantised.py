@@ -11,6 +11,8 @@ float weights below the integers move; a weight beyond the largest integer has n
 A network that was trained on representations (:mod:`snncc.models.representation`) goes on so: its training passes run a twin
 in floats with the weights that the integers are worth, which leaves out only the rounding of biases and states.
 
+Scales may be trained too (:mod:`snncc.models.trained_scales`).
+
 Training may start from rounding that was learned (:mod:`snncc.passes.learn_rounding`): see :func:`snncc.models.start.rounded`.
 """
 
@@ -83,6 +85,7 @@ class QuantisedNetwork(SpikingNetwork):
         self.load_state_dict(dict(state))
         self.stored, self.bits, self.keep = description, bits, keep
         self.scales: dict[str, tuple[Tensor, Tensor]] = {}
+        self.powers: dict[str, float] = {}
         for name, module in list(self.named_children()):
             if isinstance(module, SpikingNeuron):
                 self.add_module(name, QuantisedNeuron(module.dynamics, module.surrogate))
@@ -166,8 +169,8 @@ class QuantisedNetwork(SpikingNetwork):
     def _rounded(self, name: str) -> Tensor:
         weight = self.get_parameter(f"{name}.weight")
         unit, factor = (x.to(weight.device) for x in self.scales[name])
-        whole = Round.apply(weight.double() * factor / unit)
-        return torch.clamp(whole, -self.largest, self.largest)
+        whole = Round.apply(weight.double() * factor / (unit * self.powers[name]))
+        return torch.clamp(whole, -self.largest, self.largest) * self.powers[name]
 
     def integer_offset(self, neuron: str) -> Tensor:
         """What the biases of all layers into ``neuron`` and its own come to, in guarded units, float64."""
@@ -202,7 +205,8 @@ class QuantisedNetwork(SpikingNetwork):
         if self.keep and self.scales:
             self.integers = {name: self._rounded(name).detach() for name in self.maps}
             return
-        made = integers_of(self.stored, arrays_of(self.state_dict()), self.bits)
+        description, state = self.deployed()
+        made = integers_of(description, arrays_of(state), self.bits)
         self.largest = 2 ** (self.bits - 1) - 1
         self.scales, self.integers, self.grains = {}, {}, {}
         for name in made.graph.of_type(Neuron):
@@ -215,6 +219,7 @@ class QuantisedNetwork(SpikingNetwork):
                 self.worth = self.grains[name]
         for name, mapped in self.maps.items():
             self.scales[name] = torch.as_tensor(made.unit(mapped)), torch.as_tensor(mapped.factor)
+            self.powers[name] = 2.0 ** made.exponents.get(name, 0)
             self.integers[name] = torch.as_tensor(made.weights(name, mapped))
 
 

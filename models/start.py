@@ -16,17 +16,18 @@ from snncc.models.integers import arrays_of, integers_of, maps
 from snncc.models.module import SpikingNetwork
 from snncc.models.networks import Description, Layer
 from snncc.models.quantised import QuantisedNetwork
+from snncc.models.trained_scales import TrainedScales
 from snncc.registry import resolve_model
 
 TRAINING_ONLY = ("surrogate", "probability", "fixed")
 
 
 def prepared(
-    network: SpikingNetwork, start: str, bits: int, calibration: Tensor | None = None, keep: bool = False
+    network: SpikingNetwork, start: str, bits: int, calibration: Tensor | None = None, scales: str = "chosen"
 ) -> SpikingNetwork:
     """``network``, in training mode, with the weights and learned constants of checkpoint ``start`` (a file or the name of a
     zoo model; "" leaves it as it is), and on integers of ``bits`` bits (0: on floats), which begin at rounding learned on
-    ``calibration`` (inputs as the network takes them), if given, and ``keep`` their scales. Raises :class:`InputError` where
+    ``calibration`` (inputs as the network takes them), if given; ``scales`` as in a recipe. Raises :class:`InputError` where
     the checkpoint is of another network; batch norm may be folded in either."""
     wanted: Description = network.description
     description, state = network.deployed()
@@ -47,7 +48,9 @@ def prepared(
         description, state = fold(description, state)
         if calibration is not None:
             state = rounded(description, state, bits, calibration)
-        return QuantisedNetwork(description, state, bits, keep).train()
+        if scales == "trained":
+            return TrainedScales(description, state, bits).train()
+        return QuantisedNetwork(description, state, bits, scales == "kept").train()
     return filled(description, state).train() if start else network
 
 

@@ -121,12 +121,18 @@ class _Layer:
 
     synapses: Mapping[str, Weighted]
     seen: Mapping[str, list[Moments]]
-    limit: int
+    rules: ScaleChoice.Rules
+
+    @property
+    def limit(self) -> int:
+        """Largest weight over its synapse's power of two."""
+        return self.rules.largest_weight
 
     def rows(self, name: str, unit: Array) -> list[tuple[Array, Moments]]:
-        """Weights (R, K) in units with the moments, a group each."""
+        """Weights (R, K), in units over the synapse's power of two, with the moments, a group each."""
         node, seen = self.synapses[name], self.seen[name]
-        flat = node.weight.reshape(len(node.weight), -1) / (unit if unit.size == 1 else unit[:, None])
+        one = unit * self.rules.factor(name)
+        flat = node.weight.reshape(len(node.weight), -1) / (one if one.size == 1 else one[:, None])
         return list(zip(np.split(flat, len(seen)), seen, strict=True))
 
     def error(self, unit: Array, together: bool) -> Array:
@@ -139,7 +145,7 @@ class _Layer:
                 if together:
                     found = np.minimum(found, objective(weight, pass_errors_on(weight, seen, self.limit), seen))
                 parts.append(found)
-            total = total + np.concatenate(parts)
+            total = total + np.concatenate(parts) * self.rules.factor(name) ** 2
         return (total.sum(keepdims=True) if unit.size == 1 else total) * unit**2
 
     def rounded(self, unit: Array) -> dict[str, Node]:
@@ -147,7 +153,8 @@ class _Layer:
         made: dict[str, Node] = {}
         for name, node in self.synapses.items():
             rows = [learn(weight, seen, self.limit) for weight, seen in self.rows(name, unit)]
-            made[name] = replace(node, weight=np.concatenate(rows).reshape(node.weight.shape))
+            whole = np.concatenate(rows) * self.rules.factor(name)
+            made[name] = replace(node, weight=whole.reshape(node.weight.shape))
         return made
 
 
@@ -164,7 +171,7 @@ def _layer_of(made: Quantised, name: str, trained: Known, arriving: Known) -> _L
         if known is not wanted:
             lack = lacking(node, gathered, filtered(wanted, neuron.dynamics))
             synapses[path.synapse] = _recalled(node, seen[path.synapse], lack)
-    return _Layer(synapses, seen, made.chosen[name][0].largest_weight)
+    return _Layer(synapses, seen, made.chosen[name][0])
 
 
 def _recalled(node: Weighted, seen: list[Moments], lack: list[Array]) -> Weighted:
@@ -181,19 +188,19 @@ def _recalled(node: Weighted, seen: list[Moments], lack: list[Array]) -> Weighte
 
 def _round_layer(made: Quantised, layer: _Layer, unit: Array, name: str) -> tuple[dict[str, Node], Array]:
     """(the neuron ``name`` and its synapses in whole numbers, their unit); ``unit`` is the one that they have."""
-    before, (rules, _) = made.graph, made.chosen[name]
+    before = made.graph
     neuron, shape = before.nodes[name], infer_shapes(before)[name]
     assert isinstance(neuron, Neuron)
-    best = _best_unit(layer, np.atleast_1d(unit), neuron, shape, rules)
+    best = _best_unit(layer, np.atleast_1d(unit), neuron, shape)
     dynamics = quantise_dynamics(name, neuron.dynamics, best, made.by.guard_bits, shape)
     return layer.rounded(best) | {name: Neuron(dynamics)}, best
 
 
-def _best_unit(layer: _Layer, unit: Array, neuron: Neuron, shape: tuple[int, ...], rules: ScaleChoice.Rules) -> Array:
+def _best_unit(layer: _Layer, unit: Array, neuron: Neuron, shape: tuple[int, ...]) -> Array:
     """The unit, (1,) or (C,), with the least error; ``unit`` is where the search starts."""
-    if rules.largest_weight > SEARCHED:
+    if layer.limit > SEARCHED:
         return unit
-    wanted = candidates(neuron.dynamics, layer.synapses, shape, rules)
+    wanted = candidates(neuron.dynamics, layer.synapses, shape, layer.rules)
     options = np.stack([unit, *(np.broadcast_to(u, unit.shape) for u in wanted)])  # (options, 1 or C)
     order = np.argsort([layer.error(u, together=False) for u in options], axis=0, kind="stable")
     finalists = np.take_along_axis(options, order[:FINALISTS], axis=0)

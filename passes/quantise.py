@@ -21,9 +21,10 @@ from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.layer_bits import bits_by_neuron
+from snncc.passes.exponents import choose_exponents
 from snncc.passes.own_units import check_whole, own_units, taken_over
 from snncc.passes.scales import DECAY_ONE, ScaleChoice, choose_scale, per_neuron, quantise_weight, whole
-from snncc.pipeline import SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
+from snncc.pipeline import EXPONENTS, SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
 Array = np.ndarray
 UNITS, BITS, QUANTISED = "units", "bits", "quantised"
@@ -60,7 +61,9 @@ class Quantise:
     5. Among scales near the largest weight's, the one with the least squared error of the current is taken, weighted with
        the measured power of each input where the calibration ran.
 
-    6. ``layer_bits`` gives some neurons' synapses other ``bits``, by name of the neuron or of a synapse into it.
+    6. Where several synapses lead to a neuron, each may have a power of two of its own: its weights are ``2**k`` times whole
+       numbers of ``bits`` bits (:mod:`snncc.passes.exponents`).
+    7. ``layer_bits`` gives some neurons' synapses other ``bits``, by name of the neuron or of a synapse into it.
 
     Untouched: the wiring, the order of events, everything that is no number.
     """
@@ -101,10 +104,13 @@ class Quantise:
             shared = not self.per_channel or self._read_as_number(graph, name)
             shift = 0
             while True:
-                choice = choose_scale(
-                    neuron.dynamics, synapses, shapes[name], self._rules(bits[name], shift, shared), power
-                )
-                whole_synapses = {n: quantise_weight(s, choice, shapes[name]) for n, s in synapses.items()}  # type: ignore[arg-type]
+                rules = self._rules(bits[name], shift, shared)
+                rules = choose_exponents(neuron.dynamics, synapses, shapes[name], rules, power)
+                choice = choose_scale(neuron.dynamics, synapses, shapes[name], rules, power)
+                whole_synapses = {
+                    n: quantise_weight(s, choice, shapes[name], rules.factor(n))  # type: ignore[arg-type]
+                    for n, s in synapses.items()
+                }
                 worst = self.worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
                 excess = 0 if self.current_bits is None else _excess(worst, self.current_bits)
                 if excess <= shift:
@@ -112,7 +118,7 @@ class Quantise:
                 shift = excess
             if shift > MAX_SHIFT:
                 raise UnsupportedError(f"{name}: its input current can reach {worst:.3g} units, beyond any shift")
-            chosen[name] = self._rules(bits[name], shift, shared), shift
+            chosen[name] = rules, shift
             nodes.update(whole_synapses)
             unit = choice.unit * 2.0**shift
             units[name] = np.asarray(unit)
@@ -124,11 +130,13 @@ class Quantise:
             nodes[name] = Neuron(dynamics)
         context.facts[UNITS] = units
         context.facts[BITS] = bits
+        exponents = {s: k for rules, _ in chosen.values() for s, k in rules.exponents.items()}
+        context.facts[EXPONENTS] = exponents
         context.facts[QUANTISED] = Quantised(graph, chosen, self)
         if trained := _other_bits(graph, self.bits):
             context.remarks.append(f"was trained with weights of {trained} bits; --bits {trained} keeps those integers")
         made = build_graph(nodes, edges, graph.time_steps, graph.name, graph.origin)
-        return PassResult(made, True, self._summary(graph, bits, len(own) == len(units)))
+        return PassResult(made, True, self._summary(graph, bits, exponents, len(own) == len(units)))
 
     def _rules(self, bits: int, shift: int, shared: bool) -> ScaleChoice.Rules:
         return ScaleChoice.Rules(
@@ -176,7 +184,7 @@ class Quantise:
         static = sum(_is_static(graph.nodes[_source(graph, n)]) for n in synapses)
         return float(np.floor(static * 2**self.guard_bits * (2**shift - 1) / 2 ** (shift + 1)))
 
-    def _summary(self, graph: Graph, bits: Mapping[str, int], taken: bool) -> str:
+    def _summary(self, graph: Graph, bits: Mapping[str, int], exponents: Mapping[str, int], taken: bool) -> str:
         if taken:
             return f"weights, thresholds and leaks as the file has them; {self.guard_bits} guard bits"
         leaks = any(
@@ -187,6 +195,8 @@ class Quantise:
         leak = "; 12-bit leak" if leaks else ""
         others = ", ".join(f"{name} {n}" for name, n in bits.items() if n != self.bits)
         weights = f"{self.bits}-bit weights" + (f" ({others})" if others else "")
+        steps = ", ".join(f"{name} {2**k}" for name, k in exponents.items() if k)
+        scale += f", in steps: {steps}" if steps else ""
         return f"{weights}, {scale}{leak}; {self.guard_bits} guard bits; thresholds exact"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,22 +30,28 @@ class ScaleChoice:
 
     Attributes:
         unit: real membrane per unit of weight: scalar, or one a channel (C,).
-        largest_weight: limit of ``|w|``.
+        rules: it was chosen by.
     """
 
     unit: Array
-    largest_weight: int
+    rules: Rules
 
     @dataclass(frozen=True)
     class Rules:
         """``largest_weight``; guard bits; the anchor is a multiple of ``step`` and at most ``limit`` guarded units; one
-        scale for the layer if ``shared``."""
+        scale for the layer if ``shared``; synapse to k, 0 if not named, where its weights are ``2**k`` times numbers of at most
+        ``largest_weight`` (``exponents``)."""
 
         largest_weight: int
         guard_bits: int
         step: int
         limit: int
         shared: bool
+        exponents: Mapping[str, int] = field(default_factory=dict)
+
+        def factor(self, synapse: str) -> float:
+            """``2**k`` of a synapse."""
+            return 2.0 ** self.exponents.get(synapse, 0)
 
 
 def choose_scale(
@@ -57,31 +63,43 @@ def choose_scale(
 ) -> ScaleChoice:
     """The scale with the least weighted squared error, snapped to the reset or threshold: of the clip ratios, and of those
     in which the smallest weight is 1, 2, 3 or 4, so that weights that are whole already stay exact."""
+    return scale_and_error(dynamics, synapses, shape, rules, power)[0]
+
+
+def scale_and_error(
+    dynamics: Dynamics,
+    synapses: Mapping[str, Node],
+    shape: Shape,
+    rules: ScaleChoice.Rules,
+    power: Mapping[str, Array | None],
+) -> tuple[ScaleChoice, Array]:
+    """The same with that error, (1,) or (C,)."""
     first, *others = candidates(dynamics, synapses, shape, rules)
     best_unit, best_error = first, _error(synapses, first, shape, rules, power)
     for unit in others:
         error = _error(synapses, unit, shape, rules, power)
         better = error < best_error
         best_unit, best_error = np.where(better, unit, best_unit), np.where(better, error, best_error)
-    return ScaleChoice(best_unit, rules.largest_weight)
+    return ScaleChoice(best_unit, rules), best_error
 
 
 def candidates(
     dynamics: Dynamics, synapses: Mapping[str, Node], shape: Shape, rules: ScaleChoice.Rules
 ) -> Iterator[Array]:
     """The units that :func:`choose_scale` chooses from, (1,) or (C,), all snapped."""
-    largest = _largest(synapses, shape, rules.shared)
-    smallest = 1 / _largest({n: _reciprocal(s) for n, s in synapses.items()}, shape, rules.shared)  # type: ignore[arg-type]
+    mantissas: dict[str, Synapse] = {n: replace(s, weight=s.weight / rules.factor(n)) for n, s in synapses.items()}  # type: ignore
+    largest = _largest(mantissas, shape, rules.shared)
+    smallest = 1 / _largest({n: _reciprocal(s) for n, s in mantissas.items()}, shape, rules.shared)
     anchor = _anchor(dynamics, shape, rules.shared)
     wanted = [largest / ratio / rules.largest_weight for ratio in CLIP_RATIOS] + [smallest / n for n in (1, 2, 3, 4)]
     return (_snapped(unit, anchor, rules) for unit in wanted)
 
 
-def _largest(synapses: Mapping[str, Node], shape: Shape, shared: bool) -> Array:
+def _largest(synapses: Mapping[str, Synapse], shape: Shape, shared: bool) -> Array:
     """Largest ``|w|`` into each channel (C,), or into the layer (1,); that of the layer where a channel has none."""
     largest = np.zeros(shape[0])
     for node in synapses.values():
-        largest = np.maximum(largest, channel_max(node, shape))  # type: ignore[arg-type]
+        largest = np.maximum(largest, channel_max(node, shape))
     widest = largest.max() if largest.size and largest.max() > 0 else 1.0
     return np.full(1, widest) if shared else np.where(largest > 0, largest, widest)
 
@@ -114,11 +132,11 @@ def _snapped(unit: Array, anchor: Array | None, rules: ScaleChoice.Rules) -> Arr
     return np.where(multiple >= rules.step, anchor * 2.0**rules.guard_bits / np.maximum(multiple, 1), unit)
 
 
-def quantise_weight(node: Synapse, choice: ScaleChoice, shape: Shape) -> Synapse:
-    """``node`` with whole-number weights (float64) in units."""
-    unit = _over_weights(node, choice.unit, shape)
-    limit = choice.largest_weight
-    return replace(node, weight=np.clip(np.round(node.weight / unit), -limit, limit))
+def quantise_weight(node: Synapse, choice: ScaleChoice, shape: Shape, factor: float) -> Synapse:
+    """``node`` with whole-number weights (float64) in units, ``factor`` times what its bits hold."""
+    unit = _over_weights(node, choice.unit, shape) * factor
+    limit = choice.rules.largest_weight
+    return replace(node, weight=np.clip(np.round(node.weight / unit), -limit, limit) * factor)
 
 
 def channel_max(node: Synapse, shape: Shape) -> Array:
@@ -162,11 +180,12 @@ def _error(
 ) -> Array:
     """Squared rounding error of the weights, weighted with the power of their inputs; (1,) or (C,) like ``unit``."""
     total = np.zeros(shape[0])
-    choice = ScaleChoice(unit, rules.largest_weight)
+    choice = ScaleChoice(unit, rules)
     for name, node in synapses.items():
         assert isinstance(node, Synapse)
+        factor = rules.factor(name)
         if isinstance(node, Sparse):
-            back = quantise_weight(node, choice, shape).weight * _over_weights(node, unit, shape)
+            back = quantise_weight(node, choice, shape, factor).weight * _over_weights(node, unit, shape)
             np.add.at(total, _channel_of(node.index[0], shape), np.square(node.weight - back))
             continue
         weighted = _input_power(node, power.get(name))
@@ -174,7 +193,7 @@ def _error(
         for start in range(0, len(node.weight), rows):
             part = replace(node, weight=node.weight[start : start + rows], bias=None)
             of_part = replace(choice, unit=unit if unit.size == 1 else unit[start : start + rows])
-            back = quantise_weight(part, of_part, shape).weight * _over_weights(part, of_part.unit, shape)
+            back = quantise_weight(part, of_part, shape, factor).weight * _over_weights(part, of_part.unit, shape)
             squared = np.square(part.weight - back)
             squared *= weighted if isinstance(weighted, float) or len(weighted) == 1 else weighted[start : start + rows]
             total[start : start + rows] += squared.reshape(len(squared), -1).sum(axis=1)

@@ -41,6 +41,8 @@ class Context:
 
 LEARNED = "learned"
 """The fact in which a pass leaves a :class:`Learned`."""
+EXPONENTS = "exponents"
+"""The fact in which a quantising pass leaves, by synapse, the k where its weights are multiples of ``2**k``, or 0 or nothing."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ CHOICES = {
     "precision": ("float32", "bfloat16"),
     "stored": ("float32", "float16"),
     "rounding": ("nearest", "learned"),
-    "scales": ("chosen", "kept"),
+    "scales": ("chosen", "kept", "trained"),
 }
 
 
@@ -62,7 +62,8 @@ class Training:
         start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
         bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
         rounding: how the weights of ``start`` become the first integers: "learned" from training samples, or "nearest".
-        scales: of these integers: "chosen" anew every 25 batches, or "kept" as they are at the start.
+        scales: of these integers: "chosen" anew every 25 batches, "kept" as they are at the start, or "trained" from there, in
+            networks of dsr neurons; ``learning_rate`` then moves weights in steps of their grid.
         even_epochs: of a DSR network, how many of the epochs, from the first, train with even currents (see
             :mod:`snncc.models.representation`).
         flip: half of the images are mirrored left to right.

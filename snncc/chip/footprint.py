@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from snncc.chip.spec import Chip
+from snncc.memory import shared_exponent
 from snncc.program.program import Population, Program, Projection
 
 Array = np.ndarray
@@ -130,9 +131,7 @@ def weight_format(wiring: Wiring, projection: Projection) -> tuple[int, int]:
     if key not in wiring.found:
         weight = projection.weight
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
-        shared = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)), axis=None)) if weight.size else 0
-        trailing = (shared & -shared).bit_length() - 1 if shared else 0
-        exponent = min(trailing, wiring.chip.limits["weight_exponent"].value or 0)
+        exponent = min(shared_exponent(weight), wiring.chip.limits["weight_exponent"].value or 0)
         bits = max((high >> exponent).bit_length(), (-low >> exponent).bit_length(), 1)
         if low < 0 < high:  # -128 takes no more bits than 127
             bits = max((high >> exponent).bit_length(), ((-low >> exponent) - 1).bit_length()) + 1

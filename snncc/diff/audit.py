@@ -79,9 +79,10 @@ class _Audit:
         bits: int,
         layer_bits: Mapping[str, int],
         learned: Learned | None,
+        exponents: Mapping[str, int],
     ) -> None:
         self.before, self.after, self.units = before, after, units
-        self.bits, self.layer_bits = bits, layer_bits
+        self.bits, self.layer_bits, self.exponents = bits, layer_bits, exponents
         self.reach = HALF if learned is None else ONE
         self.added = {} if learned is None else learned.added
         self.shapes = infer_shapes(before)
@@ -122,10 +123,12 @@ def audit(
     bits: int,
     layer_bits: Mapping[str, int] | None = None,
     learned: Learned | None = None,
+    exponents: Mapping[str, int] | None = None,
 ) -> Audit:
     """Check the Graph ``after`` quantisation against the one ``before`` it; ``units`` is what one unit of each neuron's weights
-    is worth, ``bits`` the width of a weight, ``layer_bits`` that of the weights into some neurons."""
-    found = _Audit(before, after, units, bits, layer_bits or {}, learned)
+    is worth, ``bits`` the width of a weight, ``layer_bits`` that of the weights into some neurons, ``exponents`` the powers of
+    two of some synapses."""
+    found = _Audit(before, after, units, bits, layer_bits or {}, learned, exponents or {})
     for name in before.of_type(Neuron):
         if not isinstance(after.nodes.get(name), Neuron) or name not in units:
             found.differs(name, name, "kind", type(after.nodes.get(name)).__name__, "a quantised Neuron")
@@ -158,23 +161,24 @@ def _check_synapse(found: _Audit, layer: str, name: str, node: Synapse, shift: i
         found.nodes[name] = node
         made = node
     assert isinstance(made, Dense | Conv1d | Conv2d | Sparse)
-    unit = weight_units(node, found.units[layer], found.shapes[layer]) / 2.0**shift
+    power = 2.0 ** found.exponents.get(name, 0)
+    unit = weight_units(node, found.units[layer], found.shapes[layer]) * power / 2.0**shift
     ideal, largest = node.weight / unit, found.largest(layer)
-    value = np.asarray(made.weight, np.float64)
+    value = np.asarray(made.weight, np.float64) / power
     if value.shape != ideal.shape:
         found.differs(layer, name, "weight shape", value.shape, ideal.shape)
         value = np.full(ideal.shape, np.nan)
     clipped = (np.abs(value) == largest) & (value * ideal > 0) & (np.abs(ideal) > np.abs(value))
     wrong = ~((np.abs(value - ideal) <= found.reach + 1e-9 * np.abs(ideal)) | clipped)
     if wrong.any() and not np.isnan(value).any():
-        found.offend(layer, name, "weight", wrong, value, ideal)
+        found.offend(layer, name, "weight", wrong, value * power, ideal * power)
     cut = int(np.count_nonzero(clipped & (np.abs(value - ideal) > found.reach)))
     if cut:
         found.clipped[layer] = found.clipped.get(layer, 0) + cut
     fixed = np.where(wrong, np.clip(np.round(ideal), -largest, largest), value)
     _check_same(found, layer, name, node, skip=("weight",))
     mended: Any = found.nodes[name]
-    found.nodes[name] = replace(mended, weight=fixed)
+    found.nodes[name] = replace(mended, weight=fixed * power)
 
 
 def weight_units(node: Synapse, unit: Array, shape: Shape) -> Array:

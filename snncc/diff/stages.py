@@ -13,7 +13,7 @@ from snncc.diff.audit import compare_programs
 from snncc.diff.trace import Trace, trace_graph, trace_program
 from snncc.errors import InputError
 from snncc.ir.graph import Graph
-from snncc.pipeline import LEARNED, Context, Learned, Pass, PassResult, run_pipeline
+from snncc.pipeline import EXPONENTS, LEARNED, Context, Learned, Pass, PassResult, run_pipeline
 from snncc.program.bounds import prove_bounds
 from snncc.program.lower import lower
 from snncc.program.program import EXACT, Program
@@ -48,6 +48,7 @@ class Stage:
         declared: relative rounding of constants that the pass says it does, by field.
         note: what the pass did.
         bits: of a weight, for :data:`CONSTANTS`; layer_bits: of the weights into these neurons, where the pass says so.
+        exponents: powers of two of these synapses.
         learned: that a pass up to this one rounds otherwise than to nearest, and how.
         few: it is run on the first samples only, against the golden interpreter.
     """
@@ -62,6 +63,7 @@ class Stage:
     note: str = ""
     bits: int = 8
     layer_bits: Mapping[str, int] = field(default_factory=dict)
+    exponents: Mapping[str, int] = field(default_factory=dict)
     learned: Learned | None = None
     few: bool = False
 
@@ -128,6 +130,7 @@ def _pass_stage(
         note=result.summary,
         bits=options.bits,
         layer_bits=dict(context.facts.get(BITS, {})),
+        exponents=dict(context.facts.get(EXPONENTS, {})),
         learned=learned,
     )
 

@@ -183,7 +183,9 @@ def _with_repairs(stages: list[Stage], samples: int) -> tuple[list[Stage], dict[
         before = made[-1] if made else None
         if stage.may == s.CONSTANTS and before is not None and before.graph and stage.graph:
             trained = before.graph if stage.learned is None else stage.learned.graph
-            checked = audit(trained, stage.graph, stage.units, stage.bits, stage.layer_bits, stage.learned)
+            checked = audit(
+                trained, stage.graph, stage.units, stage.bits, stage.layer_bits, stage.learned, stage.exponents
+            )
             audits[stage.name] = checked
             if checked.repaired is not None:
                 graph = checked.repaired

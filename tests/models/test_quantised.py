@@ -21,6 +21,7 @@ from snncc.errors import InputError, UnsupportedError
 from snncc.frontends.checkpoint import read_checkpoint
 from snncc.frontends.description import graph_of
 from snncc.ir.nodes import BatchNorm, Conv2d, Dense, Neuron
+from snncc.memory import shared_exponent
 from snncc.models import train as training
 from snncc.models.checkpoint import filled, write_checkpoint
 from snncc.models.folding import fold_batch_norm, weights_alone
@@ -32,6 +33,7 @@ from snncc.models.recipes import RECIPES, Recipe, Training
 from snncc.models.recurrent import recurrent
 from snncc.models.residual import residual
 from snncc.models.start import prepared, rounded
+from snncc.models.trained_scales import TrainedScales
 from snncc.pipeline import Context
 from snncc.program.reference import run_reference
 from snncc.registry import get, get_target
@@ -80,7 +82,8 @@ def assert_deployed(net: QuantisedNetwork, bits: int, x: np.ndarray) -> None:
         whole = net.integer_weight(name).numpy()
         used = mapped.index >= 0
         np.testing.assert_array_equal(weights[name][used], whole.reshape(-1)[mapped.index[used]])
-        assert not weights[name][~used].any() and np.abs(whole).max() <= 2 ** (bits - 1) - 1
+        assert not weights[name][~used].any()
+        assert np.abs(whole).max() / 2 ** shared_exponent(whole) <= 2 ** (bits - 1) - 1
     found = run_reference(made.program, x)
     with torch.no_grad():
         values = net.record(torch.from_numpy(x))
@@ -290,7 +293,7 @@ def test_the_start_is_what_learned_rounding_deploys() -> None:
 
 def test_kept_scales_stay_until_the_end() -> None:
     """However the weights move; then the network is the Program of what it was trained as."""
-    net = prepared(recurrent_network(), "", 2, torch.from_numpy(spikes(40)), keep=True).double()
+    net = prepared(recurrent_network(), "", 2, torch.from_numpy(spikes(40)), "kept").double()
     assert isinstance(net, QuantisedNetwork)
     before = {name: unit.clone() for name, (unit, _) in net.scales.items()}
     with torch.no_grad():
@@ -305,6 +308,40 @@ def test_kept_scales_stay_until_the_end() -> None:
     net.settle()
     assert all(torch.equal(net.integer_weight(name), whole) for name, whole in trained.items())
     assert_deployed(net, 2, spikes(3))
+
+
+@pytest.mark.parametrize("kind", ["if", "lif"])
+def test_trained_scales_are_deployed(kind: str) -> None:
+    """They start as the same network with chosen scales, get the gradient that a difference quotient gives, and end in the Program
+    of what was trained."""
+    x = torch.randint(0, 256, (6, 2, 16, 16))
+    chosen, net = (prepared(residual_network(kind), "", 2, scales=scales).double() for scales in ("chosen", "trained"))
+    assert isinstance(net, TrainedScales)
+    torch.testing.assert_close(net(x), chosen(x), rtol=1e-5, atol=1e-5)
+    (net(x) * torch.arange(5)).sum().backward()
+    gains = dict(net.named_parameters())["log_gains.readout"], dict(net.named_parameters())["log_gains.sn3"]
+    assert all(gain.grad is not None and gain.grad.abs().max() > 0 for gain in gains)
+    with torch.no_grad():
+        gains[0].add_(1e-3)  # the readout's current is linear in it
+        more = (net(x) * torch.arange(5)).sum()
+        gains[0].sub_(2e-3)
+        slope = (more - (net(x) * torch.arange(5)).sum()) / 2e-3
+        torch.testing.assert_close(gains[0].grad.sum(), slope, rtol=1e-3, atol=1e-4)
+        for name, parameter in net.named_parameters():
+            parameter.add_((0.3 if name.startswith("log_gains") else 0.7) * torch.randn(parameter.shape))
+    trained = net._worth()
+    net.settle()
+    for name in net.maps:
+        weight = net.get_parameter(f"{name}.weight")
+        torch.testing.assert_close(weight, trained[f"{name}.weight"])
+        found = net.integers[name] * net.scales[name][0] / net.scales[name][1]
+        torch.testing.assert_close(found.expand_as(weight), weight.detach(), rtol=0.05, atol=1e-9)  # scales are snapped
+    assert_deployed(net, 2, np.random.default_rng(1).integers(0, 256, (3, 2, 16, 16)))
+
+
+def test_scales_are_trained_in_floats_only() -> None:
+    with pytest.raises(UnsupportedError, match="dsr neurons only"):
+        prepared(recurrent_network(), "", 2, scales="trained")
 
 
 def test_a_weight_deployed_several_times_starts_at_the_mean() -> None:

@@ -17,6 +17,7 @@ from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import AvgPool2d, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Output
+from snncc.memory import word_bits
 from snncc.passes import learn_rounding
 from snncc.passes.forward import groups, simulate, source_values
 from snncc.passes.moments import lacking, moments
@@ -189,7 +190,7 @@ def test_executors_agree_and_the_same_input_gives_the_same_program(name: str, bi
     assert np.array_equal(expected.scores, found.scores)
     again = made(graph, bits, "learned").program
     for a, b in zip(program.projections, again.projections, strict=True):
-        assert np.array_equal(a.weight, b.weight) and np.abs(a.weight).max() <= 2 ** (bits - 1) - 1
+        assert np.array_equal(a.weight, b.weight) and word_bits(a) <= bits and np.abs(a.weight).max() <= 127
     for p, q in zip(program.populations, again.populations, strict=True):
         assert np.array_equal(p.bias, q.bias) and np.array_equal(p.threshold, q.threshold)
 
