@@ -20,7 +20,8 @@ from snncc.ir.shapes import infer_shapes
 from snncc.passes.balance import mean_back, rates_back
 from snncc.passes.forward import Known, groups, paths_into, simulate, source_values
 from snncc.passes.moments import Weighted, filtered, lacking, moments
-from snncc.passes.quantise import QUANTISED, UNITS, Quantised, quantise_dynamics
+from snncc.passes.quantise import QUANTISED, UNITS, Quantised
+from snncc.passes.quantise_dynamics import quantise_dynamics
 from snncc.passes.rounding import Moments, learn, nearest, objective, pass_errors_on
 from snncc.passes.scales import ScaleChoice, candidates
 from snncc.pipeline import LEARNED, Context, Learned, PassResult, synapses_of
