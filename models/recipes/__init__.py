@@ -113,6 +113,8 @@ class Training:
                 raise InputError(f"training: {name} is {getattr(self, name)!r}; known are {', '.join(known)}")
         if self.bits and not 2 <= self.bits <= 16:
             raise InputError(f"training: bits is {self.bits}; weights of 2 to 16 bits are supported, 0 trains floats")
+        if self.scales != "chosen" and not self.bits:
+            raise InputError(f"training: scales is {self.scales!r}; floats have none, so give bits too")
         if self.bits > 8 and self.precision != "float32":
             raise InputError(
                 f"training: precision is {self.precision!r}; it must be 'float32' to hold {self.bits} bits"

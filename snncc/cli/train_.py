@@ -29,6 +29,11 @@ LOG_SUFFIX = ".csv"
 @shared.limit_option
 @click.option("--from", "start", metavar="MODEL", help="Checkpoint or zoo model to go on from.")
 @click.option("--bits", type=click.IntRange(2, 16), help="Train with the integers that compile --bits would deploy.")
+@click.option(
+    "--scales",
+    type=click.Choice(("chosen", "kept", "trained")),
+    help="Of these integers: chosen anew every 25 batches, kept as at the start, or trained (networks of dsr neurons).",
+)
 @click.option("--device", default="cpu", show_default=True, help="Of PyTorch, such as cuda.")
 @click.option("--compile", "compiled", is_flag=True, help="Through torch.compile: faster; needs a C++ compiler.")
 @click.option("--restart", is_flag=True, help="Train from the start where an unfinished training was kept.")
@@ -36,8 +41,8 @@ LOG_SUFFIX = ".csv"
 @shared.json_option
 def command(
     recipe_name: str, output: Path | None, seed: int, epochs: int | None, learning_rate: float | None,
-    data_name: str | None, limit: int | None, start: str | None, bits: int | None, device: str, compiled: bool,
-    restart: bool, diagnose: bool, as_json: bool,
+    data_name: str | None, limit: int | None, start: str | None, bits: int | None, scales: str | None, device: str,
+    compiled: bool, restart: bool, diagnose: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train RECIPE of the zoo (snncc models lists them) and write its checkpoint and log.
 
@@ -52,7 +57,7 @@ def command(
     if recipe_name not in recipes:
         raise InputError(f"there is no recipe {recipe_name!r}; known: {', '.join(recipes)}")
     recipe = recipes[recipe_name]
-    given = {"start": start, "bits": bits, "learning_rate": learning_rate}
+    given = {"start": start, "bits": bits, "scales": scales, "learning_rate": learning_rate}
     other: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     recipe = replace(recipe, training=replace(recipe.training, **other))
     if diagnose:

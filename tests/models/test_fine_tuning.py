@@ -14,6 +14,7 @@ from quantised_networks import LIF
 from snncc.cli.main import cli
 from snncc.compiler import compile_graph
 from snncc.data import Dataset, load
+from snncc.errors import UnsupportedError
 from snncc.frontends.checkpoint import read_checkpoint
 from snncc.ir.nodes import BatchNorm
 from snncc.models import train as training
@@ -87,8 +88,11 @@ def test_the_same_seed_gives_the_same_integers_also_when_resumed(bundled: Datase
 def test_on_the_command_line(bundled: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "four.pt"
     chosen = ["--from", "mnist-lif", "--bits", "4", "--epochs", "1", "--limit", "128", "-o", str(out), "--json"]
-    chosen += ["--learning-rate", "1e-4"]
+    chosen += ["--learning-rate", "1e-4", "--scales", "kept"]
     assert CliRunner().invoke(cli, ["train", "mnist-lif", *chosen], catch_exceptions=False).exit_code == 0
     options = read_checkpoint(out).origin["training"]["options"]
     assert (options["start"], options["bits"], options["learning_rate"]) == ("mnist-lif", 4, 1e-4)
+    assert options["scales"] == "kept"
+    with pytest.raises(UnsupportedError, match="dsr neurons only"):
+        CliRunner().invoke(cli, ["train", "mnist-lif", *chosen[:-4], "--scales", "trained"], catch_exceptions=False)
     assert CliRunner().invoke(cli, ["train", "mnist-lif", "--bits", "1"]).exit_code == 2

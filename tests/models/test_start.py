@@ -66,6 +66,8 @@ def test_what_cannot_be_held_is_refused_by_name() -> None:
         fold_batch_norm(description | {"layers": layers}, state)
     with pytest.raises(InputError, match="bits is 1"):
         Training("mnist", 1, bits=1)
+    with pytest.raises(InputError, match="scales is 'kept'; floats have none, so give bits"):
+        Training("mnist", 1, scales="kept")
     with pytest.raises(InputError, match="must be 'float32' to hold 9 bits"):
         Training("mnist", 1, bits=9, precision="bfloat16")
 
