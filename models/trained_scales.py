@@ -1,9 +1,13 @@
 """Fine-tuning on integers whose scales are trained with them.
 
-A weight is ``round(m)·2^k·s`` with a trained m, counted in the smallest whole number of its bits, and a trained scale
-``s = s₀·exp(g)``, one a neuron's channel (after Esser et al. 2020, "Learned Step Size Quantization"; there m is w/s, here it is a
-parameter of its own, so that the scale has its exact gradient). One learning rate thus is the same number of steps of the grid a
-batch for every layer and channel, whose weights differ a hundredfold.
+A weight is ``q·2^k·s`` with a whole number q, which follows a trained m, and a trained scale ``s = s₀·exp(g)``, one a neuron's
+channel (after Esser et al. 2020, "Learned Step Size Quantization"; there m is w/s, here it is a parameter of its own, so that the
+scale has its exact gradient). One learning rate thus is the same number of steps of the grid a batch for every layer and channel,
+whose weights differ a hundredfold.
+
+q follows m late: it stays until m is more than ``½ +`` :data:`HYSTERESIS` from it, then is the nearest. Where q were always the
+nearest, m would come to rest where it is rounded up and down by turns, at every learning rate, and ever more weights with it
+(Nagel et al. 2022, "Overcoming Oscillations in Quantization-Aware Training"). The gradient of q is m's.
 
 For networks that train on representations: their training passes run floats, which take any scale. Every evaluation compiles the
 weights as they are then, thresholds and biases with them.
@@ -18,9 +22,10 @@ from torch import Tensor, nn
 
 from snncc.errors import UnsupportedError
 from snncc.models.networks import Description
-from snncc.models.quantised import QuantisedNetwork, Round
+from snncc.models.quantised import QuantisedNetwork
 
-GAINS = "log_gains"
+GAINS, WHOLE = "log_gains", "whole_numbers"
+HYSTERESIS = 0.25
 
 
 class TrainedScales(QuantisedNetwork):
@@ -39,11 +44,14 @@ class TrainedScales(QuantisedNetwork):
         units = {mapped.neuron: self.scales[name][0].numel() for name, mapped in self.maps.items()}
         self.add_module(GAINS, nn.ParameterDict({name: torch.zeros(size) for name, size in units.items()}))
         self._count_in(self.grids)
+        self.add_module(WHOLE, nn.Module())
+        for name in self.grids:
+            self.get_submodule(WHOLE).register_buffer(name, self.get_parameter(f"{name}.weight").detach().round())
         self.settled = False
 
     def deployed(self) -> tuple[Description, dict[str, Tensor]]:
         """The description, and the real weights."""
-        state = {name: value for name, value in self.state_dict().items() if not name.startswith(GAINS)}
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith((GAINS, WHOLE))}
         if not self.settled:
             with torch.no_grad():
                 state |= {f"{name}.weight": self._weight(name) for name in self.grids}
@@ -64,10 +72,13 @@ class TrainedScales(QuantisedNetwork):
         return own | {f"{name}.weight": self._weight(name) for name in self.grids}
 
     def _weight(self, name: str) -> Tensor:
-        """Real weights of layer ``name``, with the gradients of m and g."""
-        m = self.get_parameter(f"{name}.weight")
+        """Real weights of layer ``name``, with the gradients of m and g; m itself is kept in its bits."""
+        m, q = self.get_parameter(f"{name}.weight"), self.get_buffer(f"{WHOLE}.{name}")
+        with torch.no_grad():
+            m.clamp_(-self.largest, self.largest)
+            q.copy_(torch.where((m - q).abs() > 0.5 + HYSTERESIS, m.round(), q.clamp(-self.largest, self.largest)))
         gain = self.get_parameter(f"{GAINS}.{self.maps[name].neuron}").exp()
-        whole = torch.clamp(Round.apply(m), -self.largest, self.largest)
+        whole = m + (q - m).detach()
         return whole * self.grids[name].to(m) * (gain.reshape(-1, *(1,) * (m.dim() - 1)) if gain.numel() > 1 else gain)
 
     @torch.no_grad()
