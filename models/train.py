@@ -189,7 +189,7 @@ def _session(recipe: Recipe, inputs: Tensor, seed: int, batches: int, device: st
     initialise(network, recipe.initialise, fixed(network, inputs[:INITIAL_SAMPLES]))
     how = recipe.training
     learned = how.bits and how.start and how.rounding == "learned"
-    calibration = fixed(network, inputs[:INITIAL_SAMPLES]) if learned else None
+    calibration = fixed(network, inputs[: how.rounding_samples]) if learned else None
     network = prepared(network, how.start, how.bits, calibration, how.scales)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser, schedule = optimiser_of(network, recipe.training, batches)

@@ -36,6 +36,7 @@ NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "epochs": _whole(1), "batch_size": _whole(1), "learning_rate": _POSITIVE, "momentum": _SHARE,
     "weight_decay": _NOT_NEGATIVE, "warm_up": (lambda x: 0 < x < 1, "a number between 0 and 1"),
     "label_smoothing": _SHARE, "gradient_norm": _NOT_NEGATIVE, "bits": _whole(0), "even_epochs": _whole(0),
+    "rounding_samples": _whole(1),
     "shift_pixels": _whole(0), "rotation_degrees": _NOT_NEGATIVE, "zoom": _SHARE,
     "cutout_pixels": _whole(0),
 }  # fmt: skip
@@ -61,7 +62,8 @@ class Training:
         stored: "float32" or "float16": type of the checkpoint's weights. Reported accuracies are those of what is stored.
         start: checkpoint (a file, or the name of a zoo model) to go on from; batch norm may be folded in it.
         bits: of a weight; the forward pass sees the integers that compiling would deploy (0: float weights).
-        rounding: how the weights of ``start`` become the first integers: "learned" from training samples, or "nearest".
+        rounding: how the weights of ``start`` become the first integers: "learned" from ``rounding_samples`` for training, or
+            "nearest".
         scales: of these integers: "chosen" anew every 25 batches, "kept" as they are at the start, or "trained" from there, in
             networks of dsr neurons; ``learning_rate`` then moves weights in steps of their grid.
         even_epochs: of a DSR network, how many of the epochs, from the first, train with even currents (see
@@ -92,6 +94,7 @@ class Training:
     start: str = ""
     bits: int = 0
     rounding: str = "learned"
+    rounding_samples: int = 256
     scales: str = "chosen"
     even_epochs: int = 0
     flip: bool = False

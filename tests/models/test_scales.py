@@ -61,6 +61,22 @@ def test_trained_scales_are_deployed(kind: str) -> None:
     assert_deployed(net, 2, np.random.default_rng(1).integers(0, 256, (3, 2, 16, 16)))
 
 
+def test_whole_numbers_follow_late() -> None:
+    """A weight that swings around the middle between two whole numbers keeps the one it has; beyond its bits it stops."""
+    net = prepared(residual_network(), "", 2, scales="trained")
+    assert isinstance(net, TrainedScales)
+    m, q = net.get_parameter("conv1.weight"), net.get_buffer("whole_numbers.conv1")
+    with torch.no_grad():
+        m.zero_()
+        q.zero_()
+        for moved, whole in ((0.7, 0), (0.8, 1), (0.3, 1), (0.2, 0), (-0.74, 0), (-3.0, -1), (0.0, 0)):
+            m[0, 0, 0, 0] = moved
+            weight = net._weight("conv1")
+            assert float(q[0, 0, 0, 0]) == whole and float(weight[0, 0, 0, 0].sign()) == np.sign(whole), moved
+            assert float(m[0, 0, 0, 0]) == pytest.approx(max(moved, -1.0))
+            torch.testing.assert_close(net.deployed()[1]["conv1.weight"], weight)
+
+
 def test_scales_are_trained_in_floats_only() -> None:
     with pytest.raises(UnsupportedError, match="dsr neurons only"):
         prepared(recurrent_network(), "", 2, scales="trained")
