@@ -43,10 +43,11 @@ class TrainedScales(QuantisedNetwork):
         self.grids = {name: unit * self.powers[name] / factor for name, (unit, factor) in self.scales.items()}
         units = {mapped.neuron: self.scales[name][0].numel() for name, mapped in self.maps.items()}
         self.add_module(GAINS, nn.ParameterDict({name: torch.zeros(size) for name, size in units.items()}))
-        self._count_in(self.grids)
         self.add_module(WHOLE, nn.Module())
-        for name in self.grids:
-            self.get_submodule(WHOLE).register_buffer(name, self.get_parameter(f"{name}.weight").detach().round())
+        for name, grid in self.grids.items():
+            weight = self.get_parameter(f"{name}.weight").detach()
+            weight.copy_(weight.double() / grid)
+            self.get_submodule(WHOLE).register_buffer(name, weight.round())
         self.settled = False
 
     def deployed(self) -> tuple[Description, dict[str, Tensor]]:
@@ -80,10 +81,3 @@ class TrainedScales(QuantisedNetwork):
         gain = self.get_parameter(f"{GAINS}.{self.maps[name].neuron}").exp()
         whole = m + (q - m).detach()
         return whole * self.grids[name].to(m) * (gain.reshape(-1, *(1,) * (m.dim() - 1)) if gain.numel() > 1 else gain)
-
-    @torch.no_grad()
-    def _count_in(self, grids: Mapping[str, Tensor]) -> None:
-        """Weights in steps of their grids."""
-        for name, grid in grids.items():
-            weight = self.get_parameter(f"{name}.weight")
-            weight.copy_(weight.double() / grid)

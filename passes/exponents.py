@@ -22,47 +22,42 @@ LARGEST = 127
 """Of a weight times its power of two: 8 bits, so that programs of few bits have no wider weights than those of 8."""
 
 
-def choose_exponents(
+def choose_scale(
     dynamics: Dynamics,
     synapses: Mapping[str, Node],
     shape: Shape,
     rules: ScaleChoice.Rules,
     power: Mapping[str, Array | None],
-) -> ScaleChoice.Rules:
-    """``rules`` with the exponents of least error (of the weights, as the scale's), each synapse's tried one up and down from what
+) -> ScaleChoice:
+    """The scale and, in its rules, the exponents of least error (of the weights), each synapse's tried one up and down from what
     its own best scale asks for; none where there is no smaller error than with none."""
+
+    def scale(some: Mapping[str, Node], given: ScaleChoice.Rules) -> tuple[ScaleChoice, Array]:
+        return scale_and_error(dynamics, some, shape, given, power)
+
     most = LARGEST // rules.largest_weight
     if len(synapses) < 2 or most < 2:
-        return rules
-    errors: dict[tuple[int, ...], float] = {}
+        return scale(synapses, rules)[0]
+    tried: dict[tuple[int, ...], tuple[ScaleChoice, Array]] = {}
 
     def error(exponents: tuple[int, ...]) -> float:
-        if exponents not in errors:
-            given = replace(rules, exponents=dict(zip(synapses, exponents, strict=True)))
-            errors[exponents] = float(scale_and_error(dynamics, synapses, shape, given, power)[1].sum())
-        return errors[exponents]
+        if exponents not in tried:
+            named = dict(zip(synapses, exponents, strict=True)) if any(exponents) else {}
+            tried[exponents] = scale(synapses, replace(rules, exponents=named))
+        return float(tried[exponents][1].sum())
 
     highest = most.bit_length() - 1
-    none = (0,) * len(synapses)
-    best = min(none, _asked_for(dynamics, synapses, shape, rules, power, highest), key=error)
-    while (better := min(_beside(best, highest), key=error, default=best)) and error(better) < error(best):
+    alone = [scale({n: s}, rules)[0].unit for n, s in synapses.items()]
+    best = min((0,) * len(synapses), _asked_for(alone, highest), key=error)
+    while (better := min(_beside(best, highest), key=error)) and error(better) < error(best):
         best = better
-    return rules if best == none else replace(rules, exponents=dict(zip(synapses, best, strict=True)))
+    return tried[best][0]
 
 
-def _asked_for(
-    dynamics: Dynamics,
-    synapses: Mapping[str, Node],
-    shape: Shape,
-    rules: ScaleChoice.Rules,
-    power: Mapping[str, Array | None],
-    highest: int,
-) -> tuple[int, ...]:
-    """Exponents that bring the scales that each synapse would have alone together, in the median over channels."""
-    alone = [scale_and_error(dynamics, {n: s}, shape, rules, power)[0].unit for n, s in synapses.items()]
+def _asked_for(alone: list[Array], highest: int) -> tuple[int, ...]:
+    """Exponents that bring the units that each synapse would have alone together, in the median over channels."""
     least = min(alone, key=np.median)
-    wanted = [float(np.median(np.log2(unit / least))) for unit in alone]
-    return _lowered(tuple(round(w) for w in wanted), highest)
+    return _lowered(tuple(round(float(np.median(np.log2(unit / least)))) for unit in alone), highest)
 
 
 def _beside(exponents: tuple[int, ...], highest: int) -> Iterator[tuple[int, ...]]:

@@ -21,10 +21,10 @@ from snncc.ir.linear import apply_node
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, MaxPool2d, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.layer_bits import bits_by_neuron
-from snncc.passes.exponents import choose_exponents
+from snncc.passes.exponents import choose_scale
 from snncc.passes.own_units import check_whole, own_units, taken_over
 from snncc.passes.quantise_dynamics import quantise_dynamics
-from snncc.passes.scales import ScaleChoice, choose_scale, quantise_weight
+from snncc.passes.scales import ScaleChoice, quantise_weight
 from snncc.pipeline import EXPONENTS, SYNAPSES, Context, PassResult, readout_neuron, synapses_of, unused_name
 
 Array = np.ndarray
@@ -106,10 +106,9 @@ class Quantise:
             shift = 0
             while True:
                 rules = self._rules(bits[name], shift, shared)
-                rules = choose_exponents(neuron.dynamics, synapses, shapes[name], rules, power)
                 choice = choose_scale(neuron.dynamics, synapses, shapes[name], rules, power)
                 whole_synapses = {
-                    n: quantise_weight(s, choice, shapes[name], rules.factor(n))  # type: ignore[arg-type]
+                    n: quantise_weight(s, choice, shapes[name], choice.rules.factor(n))  # type: ignore[arg-type]
                     for n, s in synapses.items()
                 }
                 worst = self.worst_current(graph, neuron.dynamics, choice.unit, whole_synapses, shapes)
@@ -119,7 +118,7 @@ class Quantise:
                 shift = excess
             if shift > MAX_SHIFT:
                 raise UnsupportedError(f"{name}: its input current can reach {worst:.3g} units, beyond any shift")
-            chosen[name] = rules, shift
+            chosen[name] = choice.rules, shift
             nodes.update(whole_synapses)
             unit = choice.unit * 2.0**shift
             units[name] = np.asarray(unit)

@@ -54,18 +54,6 @@ class ScaleChoice:
             return 2.0 ** self.exponents.get(synapse, 0)
 
 
-def choose_scale(
-    dynamics: Dynamics,
-    synapses: Mapping[str, Node],
-    shape: Shape,
-    rules: ScaleChoice.Rules,
-    power: Mapping[str, Array | None],
-) -> ScaleChoice:
-    """The scale with the least weighted squared error, snapped to the reset or threshold: of the clip ratios, and of those
-    in which the smallest weight is 1, 2, 3 or 4, so that weights that are whole already stay exact."""
-    return scale_and_error(dynamics, synapses, shape, rules, power)[0]
-
-
 def scale_and_error(
     dynamics: Dynamics,
     synapses: Mapping[str, Node],
@@ -73,7 +61,9 @@ def scale_and_error(
     rules: ScaleChoice.Rules,
     power: Mapping[str, Array | None],
 ) -> tuple[ScaleChoice, Array]:
-    """The same with that error, (1,) or (C,)."""
+    """The scale with the least weighted squared error, snapped to the reset or threshold: of the clip ratios, and of those
+    in which the smallest weight is 1, 2, 3 or 4, so that weights that are whole already stay exact. And that error, (1,) or
+    (C,)."""
     first, *others = candidates(dynamics, synapses, shape, rules)
     best_unit, best_error = first, _error(synapses, first, shape, rules, power)
     for unit in others:
@@ -86,7 +76,7 @@ def scale_and_error(
 def candidates(
     dynamics: Dynamics, synapses: Mapping[str, Node], shape: Shape, rules: ScaleChoice.Rules
 ) -> Iterator[Array]:
-    """The units that :func:`choose_scale` chooses from, (1,) or (C,), all snapped."""
+    """The units that :func:`scale_and_error` chooses from, (1,) or (C,), all snapped."""
     mantissas: dict[str, Synapse] = {n: replace(s, weight=s.weight / rules.factor(n)) for n, s in synapses.items()}  # type: ignore
     largest = _largest(mantissas, shape, rules.shared)
     smallest = 1 / _largest({n: _reciprocal(s) for n, s in mantissas.items()}, shape, rules.shared)

@@ -14,7 +14,7 @@ from snncc.ir.dynamics import Dynamics
 from snncc.ir.graph import Edge, Graph, build_graph
 from snncc.ir.nodes import Conv2d, Input, Neuron, Node, Output
 from snncc.memory import shared_exponent, word_bits
-from snncc.passes.exponents import LARGEST, choose_exponents
+from snncc.passes.exponents import LARGEST, choose_scale
 from snncc.passes.quantise import UNITS, Quantise
 from snncc.passes.scales import ScaleChoice, scale_and_error
 from snncc.pipeline import EXPONENTS, Context, run_pipeline
@@ -79,7 +79,7 @@ def test_no_other_exponents_near_lose_less(bits: int, seed: int) -> None:
         given = replace(rules, exponents=exponents)
         return float(scale_and_error(dynamics, synapses, (4, 6, 6), given, power)[1].sum())
 
-    chosen = choose_exponents(dynamics, synapses, (4, 6, 6), rules, power).exponents
+    chosen = choose_scale(dynamics, synapses, (4, 6, 6), rules, power).rules.exponents
     most = LARGEST // rules.largest_weight
     for k in range(most.bit_length()):
         assert error(dict(chosen)) <= error({"conv": 0, "short": k}) * (1 + 1e-9)
