@@ -85,9 +85,9 @@ class RepresentationNeuron(SpikingNeuron):
 
     @property
     def dynamics(self) -> Dynamics:
-        """The neuron with the threshold learned so far."""
+        """The neuron with the threshold learned so far; as given while the parameter, in its precision, has not moved."""
         level = max(float(self.level.detach()), self.least)
-        if level == self._given.subtracted:
+        if level == float(torch.tensor(self._given.subtracted)):
             return self._given
         return self._given.with_(threshold=self.alpha * level, reset_amount=level, spike_value=level / self.delta_t)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,17 @@ def test_even_currents_are_those_of_an_ann_with_levels() -> None:
             r = module(r)
         values[name] = r
     torch.testing.assert_close(found, steps * values[network.last])
+
+
+@given(st.floats(0.02, 10), st.sampled_from([integrate_and_fire, leaky]))
+def test_neurons_are_those_given_until_their_level_moves(level: float, kind: Callable[[float], dict[str, Any]]) -> None:
+    """Also where V has more digits than the parameter; a checkpoint read twice is one network."""
+    neuron, given = neuron_of(kind(level)), Dynamics(**kind(level))
+    assert repr(neuron.dynamics) == repr(given)
+    with torch.no_grad():
+        neuron.level.mul_(1 + 1e-9)
+    assert repr(neuron.dynamics) != repr(given)
+    assert neuron.dynamics.subtracted == pytest.approx(level)
 
 
 @pytest.mark.parametrize("kind", KINDS)
