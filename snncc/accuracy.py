@@ -24,6 +24,16 @@ def correct(predictions: Array, labels: Array, scale: float | None = None) -> Ar
     return right
 
 
+def check_labels(where: str, labels: Array, classes: int) -> None:
+    """Raise :class:`InputError` where labels, (N,) or (N, T) with -1 for none, are no class of a network with so many."""
+    least = 0 if labels.ndim == 1 else -1
+    if labels.size and (labels.min() < least or labels.max() >= classes):
+        none = "" if least == 0 else ", and -1 is a step without one"
+        raise InputError(
+            f"{where}: y spans {labels.min()}..{labels.max()}; the network has classes 0..{classes - 1}{none}: number them so"
+        )
+
+
 def steps_with_label(labels: Array | None) -> float | None:
     """Mean number of steps of a sample that have a label, of labels (N, T). Raises :class:`InputError` where none has."""
     if labels is None or labels.ndim == 1:

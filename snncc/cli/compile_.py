@@ -149,7 +149,7 @@ def _recorded(made: Compilation, data: str, samples: int) -> Recorded:
     from snncc.feed import take
     from snncc.program.recording import record
 
-    inputs, _ = shared.load_data(data, samples, made.graph)
+    inputs = shared.load_inputs(data, samples, made.graph)
     name = (
         Path(data).name if Path(data.partition("?")[0]).suffix else data
     )  # where a file lies is nobody else's business

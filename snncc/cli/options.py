@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from snncc.chip.spec import Chip
+    from snncc.data.dataset import Dataset
     from snncc.feed import Inputs
     from snncc.ir.graph import Graph
     from snncc.ir.nodes import Input, Output
@@ -257,7 +258,7 @@ def compile_options(
         raise InputError("--rounding learned: has no data to learn from; name training data: --calibrate mnist:train")
     if calibration is not None:
         warn_of_test_data("--calibrate", calibration)
-        inputs, _ = load_data(calibration, calibration_samples, graph)
+        inputs = load_inputs(calibration, calibration_samples, graph)
         samples = take(inputs, input_of(graph), 0, calibration_samples)
     if guard_bits not in (None, "auto", *range(MOST_GUARD_BITS + 1)):
         raise InputError(f"--guard-bits: is {guard_bits!r}; give 0..{MOST_GUARD_BITS}, or auto with --calibrate DATA")
@@ -281,13 +282,31 @@ def _measured_guard_bits(graph: Graph, options: CompileOptions) -> int:
 
 
 def load_data(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, np.ndarray | None]:
-    """(inputs as the network takes them, labels or None): (N,), or (N, T) where the network answers each step."""
+    """(inputs as the network takes them, labels or None): (N,), or (N, T) where the network answers each step. Raises
+    :class:`InputError` on labels that are no class of the network."""
+    from math import prod
+
+    from snncc.accuracy import check_labels
+    from snncc.ir.shapes import infer_shapes
+
+    inputs, data = _loaded(name, limit, graph)
+    labels = data.step_labels if cast("Output", graph.nodes[graph.output]).each_step else data.labels
+    if labels is not None:
+        check_labels(name, labels, prod(infer_shapes(graph)[graph.output]))
+    return inputs, labels
+
+
+def load_inputs(name: str, limit: int | None, graph: Graph) -> Inputs:
+    """Inputs as the network takes them, where labels do not matter."""
+    return _loaded(name, limit, graph)[0]
+
+
+def _loaded(name: str, limit: int | None, graph: Graph) -> tuple[Inputs, Dataset]:
     from snncc.data import load
     from snncc.feed import feed
 
     data, entry = load(name, limit, graph.time_steps), input_of(graph)
-    labels = data.step_labels if cast("Output", graph.nodes[graph.output]).each_step else data.labels
-    return feed(data.inputs, entry, graph.time_steps, name, entry.encoder), labels
+    return feed(data.inputs, entry, graph.time_steps, name, entry.encoder), data
 
 
 def input_of(graph: Graph) -> Input:

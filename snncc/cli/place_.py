@@ -119,7 +119,7 @@ def measured(
     from snncc.report import terminal
     from snncc.target import RunOptions
 
-    inputs, _ = shared.load_data(data_name, limit, graph)
+    inputs = shared.load_inputs(data_name, limit, graph)
     engine = get_target("fixed-sim")
     made: dict[str, Any] = {}
     samples: list[Activity] = []

@@ -42,6 +42,8 @@ def labels_of(
         raise InputError(
             f"{path}: y is {labels.dtype} of shape {labels.shape}; whole numbers of shape {(samples,)} are needed"
         )
+    if labels.size and int(labels.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"{path}: y reaches {labels.max()}; labels are classes, numbered from 0 on")
     return labels.astype(np.int64)
 
 
