@@ -18,6 +18,7 @@ from snncc.evidence import FAILED, MET, Errors, sign_test
 from snncc.gates import AGREED, LOST, Gate
 from snncc.verify import PerSample, Verification
 
+Array = np.ndarray
 VERSION = 1
 """Of the entry "per_sample"; other versions are refused."""
 LEAST_RISE = 0.01
@@ -29,17 +30,19 @@ ANEW = "write it anew: snncc verify … --json > FILE"
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an earlier verification found of which samples of which data; ``costs``: its entry of that name, unread."""
+    """What an earlier verification found of which samples of which data; ``costs``: its entry of that name, unread.
+    ``marks``: of each sample (:func:`snncc.sampling.sample_marks`), None where it was written before there were any."""
 
     file: str
     data: str
     sampling: str
     found: PerSample
     costs: Any = None
+    marks: Array | None = None
 
 
-def per_sample_facts(found: Verification, data: str) -> dict[str, Any]:
-    """The entry "per_sample" of a verification on ``data``."""
+def per_sample_facts(found: Verification, data: str, marks: Array | None = None) -> dict[str, Any]:
+    """The entry "per_sample" of a verification on ``data``, whose samples have these ``marks``."""
     own = found.per_sample
     return {
         "version": VERSION,
@@ -48,6 +51,7 @@ def per_sample_facts(found: Verification, data: str) -> dict[str, Any]:
         "right": None if own.right is None else _packed(own.right),
         "same": _packed(own.same),
         "spikes": _packed(own.spikes),
+        "marks": None if marks is None else _packed(tuple(marks[: len(own.same)].tolist())),
     }
 
 
@@ -56,7 +60,7 @@ def read_baseline(path: Path) -> Baseline:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: is {path.stat().st_size:,} bytes; a baseline has {MAX_BYTES:,} at most")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise InputError(f"{path}: no such baseline; {ANEW}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -68,13 +72,29 @@ def read_baseline(path: Path) -> Baseline:
         raise InputError(f"{path}: has version {entry.get('version')!r}, this snncc reads {VERSION}; {ANEW}")
     right = None if entry.get("right") is None else _unpacked(path, entry, "right")
     found = PerSample(right, _unpacked(path, entry, "same"), _unpacked(path, entry, "spikes"))
-    if len({len(x) for x in (found.right, found.same, found.spikes) if x is not None}) != 1 or not found.same:
+    marks = None if entry.get("marks") is None else np.array(_unpacked(path, entry, "marks"), np.int64)
+    if len({len(x) for x in (found.right, found.same, found.spikes, marks) if x is not None}) != 1 or not found.same:
         raise InputError(f"{path}: is damaged: its entries are of different numbers of samples; {ANEW}")
-    return Baseline(str(path), str(entry.get("data")), str(entry.get("sampling")), found, value.get("costs"))
+    return Baseline(str(path), str(entry.get("data")), str(entry.get("sampling")), found, value.get("costs"), marks)
 
 
-def check_same_samples(baseline: Baseline, data: str, sampling: str) -> None:
-    """Raises :class:`InputError` where the baseline is of other samples than those that are to be verified."""
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def check_same_samples(baseline: Baseline, data: str, sampling: str, marks: Array) -> None:
+    """Raises :class:`InputError` where the baseline is of other samples than those that are to be verified, which have these
+    ``marks``; the shorter of the two may be the beginning of the other. Where the baseline has none, names must do."""
+    if baseline.marks is not None:
+        common = min(len(marks), len(baseline.marks))
+        other = np.flatnonzero(baseline.marks[:common] != marks[:common])
+        if other.size:
+            raise InputError(
+                f"{baseline.file}: was written on other samples: {other.size:,} of the {common:,} that both look at differ in "
+                f"input, time steps or label, the first at place {other[0]:,} (its data: {baseline.data}, {baseline.sampling}; "
+                f"now: {data}, {sampling}). Samples are compared one by one: verify on the baseline's own, or {ANEW}"
+            )
+        return
     for name, before, now in (("data", baseline.data, data), ("samples", baseline.sampling, sampling)):
         if before != now:
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from snncc.baseline import ANEW
@@ -19,7 +20,8 @@ from snncc.target import RunOptions, Target
 VERSION = 1
 """Of the entry "costs"; other versions are refused."""
 SAMPLES = 1000
-"""That are priced, at most: the first that are verified. A mean over so many is steady, and a placement takes time."""
+"""That are priced for a baseline, at most: the first that are verified. A mean over so many is steady."""
+MAX_COUNT = 1 << 40
 TOLERANCE = 2.0
 """Percent by which energy and latency may rise by default."""
 
@@ -51,8 +53,8 @@ def measured_costs(
     sampling: Sampling,
     samples: int,
 ) -> Costs:
-    """Of the first samples of the ``samples`` that were verified. Raises :class:`InputError` on unknown costs or chips."""
-    chosen = sampled(inputs, program.source, sampling, min(samples, SAMPLES))
+    """Of the first ``samples`` of ``sampling``. Raises :class:`InputError` on unknown costs or chips."""
+    chosen = sampled(inputs, program.source, sampling, samples)
     found = priced(program, engine, chosen, limits, options)
     account = found.account
     return Costs(
@@ -80,13 +82,25 @@ def read_costs(file: str, entry: Any) -> Costs | None:
         return Costs(
             str(entry["prices"]),
             str(entry["chip"]),
-            int(entry["samples"]),
-            {str(key): float(value) for key, value in entry["energy_uj"].items()},
-            None if latency is None else float(latency),
-            None if cores is None else int(cores),
+            _count("samples", entry["samples"]),
+            {str(key): _amount(f"energy_uj {key}", value) for key, value in entry["energy_uj"].items()},
+            None if latency is None else _amount("latency_ms", latency),
+            None if cores is None else _count("cores", cores),
         )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{file}: its costs are damaged ({type(error).__name__}: {error}); {ANEW}") from error
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_COUNT:
+        raise ValueError(f"{name} is {str(value)[:40]}; a whole number in 1..{MAX_COUNT:,} is needed")
+    return value
+
+
+def _amount(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= float(value) < inf:
+        raise ValueError(f"{name} is {str(value)[:40]}; a finite number from 0 on is needed")
+    return float(value)
 
 
 def prices_of(limits: CostLimits) -> tuple[str, str]:
@@ -106,6 +120,16 @@ def check_same_prices(file: str, before: Costs, prices: str, chip: str) -> None:
                 f"{file}: was priced with the {what} {old or 'none'}, now with {new or 'none'}; give the baseline's own "
                 f"{option}, or {ANEW}"
             )
+
+
+def check_same_number(file: str, before: Costs, samples: int) -> None:
+    """Raises :class:`InputError` where ``before`` is a mean over more samples than the ``samples`` at hand: means over other
+    samples differ by themselves."""
+    if before.samples > samples:
+        raise InputError(
+            f"{file}: its energy and latency are means over its first {before.samples:,} samples, and this run has {samples:,}; "
+            f"look at {before.samples:,} or more (--limit, --samples), or, for runs of {samples:,}, {ANEW}"
+        )
 
 
 def cost_regressions(before: Costs, now: Costs, scope: str, tolerance: float) -> list[Gate]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
+from snncc.encode import Encoded
 from snncc.errors import InputError
 from snncc.feed import Entry, Inputs, pick, sample_count, take
 
@@ -56,6 +58,21 @@ def sampled(inputs: Inputs, entry: Entry, sampling: Sampling, samples: int) -> I
     if sampling.order is not None:
         return pick(inputs, entry, sampling.order[:samples])
     return inputs if sample_count(inputs, entry) == samples else take(inputs, entry, 0, samples)
+
+
+def sample_marks(inputs: Inputs, labels: Array | None, entry: Entry, sampling: Sampling, samples: int) -> Array:
+    """The first 32 bits of a SHA-256 of each of the first ``samples`` of ``sampling``: its values, before an encoder makes
+    spikes of them, and its label. uint32 (samples,): by them another run knows the samples again, whatever file holds them."""
+    numbers = range(samples) if sampling.order is None else sampling.order[:samples]
+    return np.array([_mark(inputs, labels, entry, int(number)) for number in numbers], np.uint32)
+
+
+def _mark(inputs: Inputs, labels: Array | None, entry: Entry, number: int) -> int:
+    sample = inputs.samples[number] if isinstance(inputs, Encoded) else take(inputs, entry, number, number + 1)
+    made = sha256(np.asarray(sample, "<i8").tobytes())
+    if labels is not None:
+        made.update(np.asarray(labels[number], "<i8").tobytes())
+    return int.from_bytes(made.digest()[:4], "little")
 
 
 def _whole_number(text: str) -> int:

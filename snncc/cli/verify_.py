@@ -66,9 +66,18 @@ def command(
     The signal SIGUSR1 (kill -USR1 PID; where the system has it, SIGINFO: Ctrl-T) prints the results so far; the run goes on.
     """
     from dataclasses import replace
+    from functools import partial
 
     from snncc.baseline import check_same_samples, read_baseline, regressions
-    from snncc.baseline_costs import check_same_prices, cost_regressions, measured_costs, prices_of, read_costs
+    from snncc.baseline_costs import (
+        SAMPLES,
+        check_same_number,
+        check_same_prices,
+        cost_regressions,
+        measured_costs,
+        prices_of,
+        read_costs,
+    )
     from snncc.cluster import cluster
     from snncc.cost_gates import CostLimits, check_costs, cost_gates
     from snncc.evidence import FAILED, UNDECIDED, Errors
@@ -80,7 +89,7 @@ def command(
     from snncc.report.junit import junit
     from snncc.report.verify_facts import verify_facts
     from snncc.report.verify_markdown import verify_markdown
-    from snncc.sampling import choose_samples
+    from snncc.sampling import choose_samples, sample_marks
     from snncc.target import RunOptions
     from snncc.testing import where_to_look
     from snncc.verify import verify
@@ -103,8 +112,11 @@ def command(
     engine, loaded = get_target("fixed-sim"), sample_count(inputs, program.source)
     sampling = choose_samples(asked.samples, loaded, limit, asked.as_sample, asked.seed)
     count = loaded if sampling.order is None else len(sampling.order)
-    if earlier is not None:
-        check_same_samples(earlier, data_name, sampling.name)
+    marks = sample_marks(inputs, labels, program.source, sampling, count) if as_json or earlier is not None else None
+    if earlier is not None and marks is not None:
+        check_same_samples(earlier, data_name, sampling.name, marks)
+    if earlier is not None and dear is not None:
+        check_same_number(earlier.file, dear, count)
 
     truth = labels if labels is None or sampling.order is None else labels[sampling.order]
 
@@ -124,13 +136,15 @@ def command(
             how, update, spread, watch, sampling,
         )  # fmt: skip
         gates = [*found.gates, *cost_gates(program, engine, inputs, priced, how, sampling, found.samples)]
-        costs = None
-        if as_json or dear is not None:
-            costs = measured_costs(program, engine, inputs, priced, how, sampling, found.samples)
+        cost = partial(measured_costs, program, engine, inputs, priced, how, sampling)
+        costs = cost(min(found.samples, SAMPLES)) if as_json else None
+        same = None  # the costs of the samples that the baseline's are of
+        if dear is not None:
+            same = costs if costs is not None and costs.samples == dear.samples else cost(dear.samples)
     if earlier is not None:
         gates += regressions(earlier, found, limits.errors)
-        if dear is not None and costs is not None:
-            gates += cost_regressions(dear, costs, priced.scope, asked.baseline_tolerance)
+        if dear is not None and same is not None:
+            gates += cost_regressions(dear, same, priced.scope, asked.baseline_tolerance)
         else:
             terminal.fact("note", f"{earlier.file} holds no costs, so none are judged; write it anew", err=True)
     found = replace(found, gates=gates)
@@ -140,7 +154,7 @@ def command(
     if asked.markdown is not None:
         _write(asked.markdown, verify_markdown(found, Path(model).name, target.name, data_name))
     if as_json:
-        terminal.print_json(verify_facts(found, target.name, data_name, costs))
+        terminal.print_json(verify_facts(found, target.name, data_name, costs, marks))
     else:
         show(found, target.name, limits)
         for look in where_to_look(found, model, target.name, data_name):

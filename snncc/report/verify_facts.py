@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from snncc.baseline import per_sample_facts
 from snncc.baseline_costs import Costs, cost_facts
 from snncc.compare import Comparison
 from snncc.verify import Verification
 
 
-def verify_facts(v: Verification, target: str, data: str, costs: Costs | None = None) -> dict[str, Any]:
-    """Accuracies and shares in 0..1; a gate's figures in its own unit; ``costs`` for a later run to compare with."""
+def verify_facts(
+    v: Verification, target: str, data: str, costs: Costs | None = None, marks: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Accuracies and shares in 0..1; a gate's figures in its own unit; ``costs`` and the ``marks`` of the samples for a later
+    run to compare with."""
     return {
         "target": target,
         "samples": v.samples,
@@ -28,7 +33,7 @@ def verify_facts(v: Verification, target: str, data: str, costs: Costs | None = 
         "gates": [{**vars(g), "passed": g.passed} for g in v.gates],
         "outcome": v.outcome,
         "passed": v.passed,
-        "per_sample": per_sample_facts(v, data),
+        "per_sample": per_sample_facts(v, data, marks),
         "costs": None if costs is None else cost_facts(costs),
     }
 

@@ -147,8 +147,13 @@ def test_a_baseline_holds_what_is_no_worse_and_fails_what_is(verify: Any, tmp_pa
         (lambda v: v["per_sample"].update(version=7), "has version 7, this snncc reads 1"),
         (lambda v: v["per_sample"].update(same="!"), "'same' is damaged"),
         (lambda v: v["per_sample"].update(same=v["per_sample"]["same"][:-8]), "'same' is damaged"),
-        (lambda v: v["per_sample"].update(data="mnist:test"), "its data: mnist:test; now: "),
-        (lambda v: v["per_sample"].update(sampling="first"), "its samples: first; now: whole"),
+        (lambda v: v["per_sample"].update(data="mnist:test", marks=None), "its data: mnist:test; now: "),
+        (lambda v: v["per_sample"].update(sampling="first", marks=None), "its samples: first; now: whole"),
+        (lambda v: v["per_sample"].update(marks=v["per_sample"]["right"]), "other samples: 600 of the 600 that both"),
+        (lambda v: v["per_sample"].update(marks="eJwDAAAAAAE="), "of different numbers of samples"),
+        (lambda v: v["costs"].update(cores=float("inf")), "Infinity is no number"),
+        (lambda v: v["costs"].update(latency_ms=float("nan")), "NaN is no number"),
+        (lambda v: v["costs"].update(samples=0), "samples is 0; a whole number in 1..1,099,511,627,776"),
     ],
 )
 def test_a_baseline_of_others_is_refused(verify: Any, tmp_path: Path, change: Any, message: str) -> None:
@@ -157,6 +162,64 @@ def test_a_baseline_of_others_is_refused(verify: Any, tmp_path: Path, change: An
     (tmp_path / "other.json").write_text(json.dumps(value), encoding="utf-8")
     code, out, err = verify("--baseline", tmp_path / "other.json")
     assert code == 2 and message in err and "snncc verify" in err and out == ""
+
+
+def rewritten(folder: Path, name: str, change: Any) -> Path:
+    """own.npz with its arrays changed, under another name."""
+    with np.load(folder / "own.npz") as data:
+        x, y = data["x"].copy(), data["y"].copy()
+    change(x, y)
+    np.savez(folder / name, x=x, y=y)
+    return folder / name
+
+
+def test_a_baseline_knows_its_samples_whatever_file_holds_them(verify: Any, folder: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before.json"
+    before.write_text(verify("--limit", 50, "--json")[1], encoding="utf-8")
+    assert verify("--baseline", before, "--limit", 50, data=folder / "." / ".." / folder.name / "own.npz")[0] == 0
+    copy = rewritten(folder, "copy.npz", lambda x, y: None)
+    assert verify("--baseline", before, "--limit", 60, data=copy)[0] == 0
+    later = rewritten(folder, "later.npz", lambda x, y: x[50:].fill(0))
+    assert verify("--baseline", before, data=later)[0] == 0  # what the baseline did not see may change
+
+    def image(x: np.ndarray, y: np.ndarray) -> None:
+        x[7, 3, 2] ^= 1
+
+    def label(x: np.ndarray, y: np.ndarray) -> None:
+        y[7] = (y[7] + 1) % 4
+
+    for change in (image, label):
+        code, out, err = verify("--baseline", before, data=rewritten(folder, "changed.npz", change))
+        assert code == 2 and out == "" and "1 of the 50 that both look at differ" in err, err
+        assert "the first at place 7" in err and "now: " in err and "changed.npz, whole)" in err
+
+
+def test_costs_are_held_against_those_of_the_same_samples(verify: Any, folder: Path, tmp_path: Path) -> None:
+    """The first 20 samples are silent, so their mean is far below that of all: more of the same is not dearer."""
+    data = rewritten(folder, "silent.npz", lambda x, y: x[:20].fill(0))
+    before = tmp_path / "before.json"
+    before.write_text(verify("--limit", 20, "--json", data=data)[1], encoding="utf-8")
+    for part in (("--limit", 60), ()):
+        code, out, _ = verify("--baseline", before, *part, "--json", data=data)
+        rise = gates(out)["rise of energy (S3) since the baseline"]
+        assert code == 0 and rise["value"] == 0, part
+        assert json.loads(out)["costs"]["samples"] == (60 if part else SAMPLES)
+    code, out, err = verify("--baseline", before, "--limit", 10, data=data)
+    assert code == 2 and out == ""
+    assert (
+        "means over its first 20 samples, and this run has 10; look at 20 or more (--limit, --samples), or, for" in err
+    )
+
+
+def test_a_baseline_of_a_draw_is_compared_wherever_the_next_stops(verify: Any, tmp_path: Path) -> None:
+    before = tmp_path / "before.json"
+    before.write_text(verify("--samples", 400, "--json")[1], encoding="utf-8")
+    auto = ("--samples", "auto", "--max-accuracy-drop", 60, "--baseline", before, "--json")
+    code, out, _ = verify(*auto)
+    assert code == 0 and json.loads(out)["samples"] < 400
+    assert gates(out)["rise of energy (S3) since the baseline"]["value"] == 0
+    code, _, err = verify(*auto, "--seed", 1)
+    assert code == 2 and "was written on other samples" in err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,22 @@ def test_other_prices_are_refused() -> None:
         check_same_prices("before.json", BEFORE, BEFORE.prices, "")
 
 
+def not_finite() -> list[dict[str, Any]]:
+    """Costs that JSON can hold, and that are none."""
+    spoilt = [
+        {key: value} for key in ("samples", "cores", "latency_ms") for value in (inf, -1, True, "1", 10**400, nan)
+    ]
+    spoilt += [{"energy_uj": {"S1": value}} for value in (inf, nan, -1.0, None, 10**400)] + [
+        {"samples": 0},
+        {"cores": 2.5},
+    ]
+    return [{**cost_facts(BEFORE), **one} for one in spoilt]
+
+
 def test_written_and_read_back() -> None:
     assert read_costs("f", json.loads(json.dumps(cost_facts(BEFORE)))) == BEFORE
     assert read_costs("f", None) is None
-    for spoilt in ({"version": 2}, {"version": 1}, {**cost_facts(BEFORE), "energy_uj": [1]}, [3], "x"):
+    for spoilt in ({"version": 2}, {"version": 1}, {**cost_facts(BEFORE), "energy_uj": [1]}, [3], "x", *not_finite()):
         with pytest.raises(InputError, match="costs"):
             read_costs("f", spoilt)
 
