@@ -23,9 +23,9 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         events = next((key for key, array in arrays.items() if array.dtype.names), None)
         hint = f"; {events} looks like events: say {path}?sensor=WIDTHxHEIGHT" if events else ""
         raise InputError(f"{path}: holds {_names(arrays)}; an array named {' or '.join(INPUT_KEYS)} is needed{hint}")
+    if found.ndim < 2 or found.size == 0:
+        raise InputError(f"{path}: x has shape {found.shape}; at least one sample on a first axis is needed")
     inputs = _whole_numbers(path, found)
-    if inputs.ndim < 2 or inputs.size == 0:
-        raise InputError(f"{path}: x has shape {inputs.shape}; at least one sample on a first axis is needed")
     return inputs, labels_of(path, arrays, len(inputs), inputs.shape[1])
 
 

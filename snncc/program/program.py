@@ -30,6 +30,8 @@ LARGEST_LEVELS = 1 << 16
 LARGEST_RESET = 1 << 60
 """Limits of constants, of a projection's sum, of the spikes a step and of what they all take off, so that no executor leaves 64
 bits on the way."""
+LARGEST_DELAY = 1_000_000
+"""Steps, as many as a run may have: what waits longer never arrives."""
 
 
 @dataclass(frozen=True)
@@ -198,9 +200,9 @@ def check_program(program: Program) -> None:
         for projection in program.incoming(population.name):
             if projection.source not in names:
                 raise GraphError(f"{projection.name}: its source {projection.source!r} is no population")
+            check_projection(program, projection)
             if projection.delay == 0 and projection.source not in known:
                 raise GraphError(f"{projection.name}: comes from a later population without a delay; give it 1 or more")
-            check_projection(program, projection)
         known.add(population.name)
     for projection in program.projections:
         if projection.target not in known or projection.target == program.source.name:
@@ -224,6 +226,11 @@ def check_program(program: Program) -> None:
 def _check_choice(name: str, what: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise GraphError(f"{name}: {what} is {value!r}; it must be one of {', '.join(map(str, allowed))}")
+
+
+def _check_whole(name: str, what: str, value: object, most: int) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value <= most:
+        raise GraphError(f"{name}: {what} is {value!r}; it must be a whole number in 0..{most:,}")
 
 
 def _check_source(source: Source) -> None:
@@ -296,10 +303,8 @@ def check_projection(program: Program, projection: Projection) -> None:
     given, wanted = program.shape_of(projection.source), program.shape_of(projection.target)
     if not np.issubdtype(weight.dtype, np.integer):
         raise GraphError(f"{name}: weight is {weight.dtype}; a program holds whole numbers only")
-    if projection.shift < 0 or projection.shift > 31 or projection.delay < 0:
-        raise GraphError(
-            f"{name}: shift {projection.shift} must lie in 0..31 and delay {projection.delay} be 0 or more"
-        )
+    _check_whole(name, "shift", projection.shift, 31)
+    _check_whole(name, "delay", projection.delay, LARGEST_DELAY)
     if min(*projection.stride, *projection.dilation) < 1 or min(projection.padding) < 0:
         raise GraphError(f"{name}: stride and dilation must be 1 or more, padding 0 or more")
     _check_choice(name, "kind", projection.kind, ("dense", "conv", "sparse"))

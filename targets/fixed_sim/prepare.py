@@ -4,7 +4,7 @@ bounds prove wide enough."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -178,6 +178,7 @@ def narrowest(magnitude: int, least: Any) -> Any:
 @lru_cache(maxsize=4)
 def prepare(program: Program) -> PreparedProgram:
     """Lay out ``program``. Raises :class:`UnsupportedError` where 64-bit arithmetic is not proven to hold its states."""
+    program = _within_the_run(program)
     bounds = prove_bounds(program).populations
     source = program.source
     ranges = {source.name: (source.low, source.high)} | {name: b.spikes for name, b in bounds.items()}
@@ -308,6 +309,12 @@ def grouped(q: Projection, weight: Array) -> Array:
 def spike_type(values: tuple[int, int]) -> Any:
     """Type of spikes from lowest to highest."""
     return np.uint8 if values[0] >= 0 and values[1] <= 255 else np.int32
+
+
+def _within_the_run(program: Program) -> Program:
+    """Delays beyond the last step cut to it: nothing arrives either way, and spikes are kept for as long as the longest delay."""
+    longest = program.time_steps
+    return replace(program, projections=tuple(replace(q, delay=min(q.delay, longest)) for q in program.projections))
 
 
 def _past(program: Program, source: str) -> int:

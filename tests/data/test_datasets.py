@@ -177,6 +177,8 @@ def test_own_spikes_may_be_booleans(tmp_path: Path) -> None:
         ({"x": np.zeros((0, 3), np.uint8)}, "at least one sample"),
         ({"x": LABELS}, "at least one sample"),
         ({"x": IMAGES, "y": LABELS[:3]}, r"y is uint8 of shape \(3,\)"),
+        *(({"x": np.array(3, kind)}, r"x has shape \(\); at least one") for kind in ("f4", "i8", "?", "c8", "U3")),
+        ({"x": IMAGES, "y": np.full(7, 2**63, np.uint64)}, "y reaches 9223372036854775808; labels are classes"),
         ({"x": IMAGES, "y": LABELS / 2}, "y is float64"),
     ],
 )

@@ -15,6 +15,7 @@ from snncc.program.program import EXACT, LOIHI, Population, Program, Projection,
 from snncc.program.reference import IntegerRecording, run_reference
 from snncc.target import PATHS, RunOptions
 from snncc.targets.fixed_sim.engine import run
+from snncc.targets.fixed_sim.prepare import prepare
 
 batches = st.sampled_from((1, 2, 5))
 
@@ -124,3 +125,17 @@ def test_refuses_data_that_does_not_fit(what: str) -> None:
                 execute(program, bad)
 
     refuse()
+
+
+@pytest.mark.parametrize("delay", [2, 3, 4, 1_000_000])
+def test_a_delay_beyond_the_run_brings_nothing_and_takes_no_memory(delay: int) -> None:
+    """Three steps; buffers for a million steps of 4,000 neurons would be gigabytes."""
+    source = Source("in", (4000,), "spikes", 0, 1)
+    one = np.asarray(1)
+    neuron = Population("n", (4000,), one, np.asarray(4096), one, np.asarray(0), one, np.asarray(0), guard_bits=0)
+    index = np.stack([np.arange(4000)] * 2)
+    arcs = [(s, Projection(f"{s}-n", s, "n", "sparse", np.ones(4000, int), 0, delay, index=index)) for s in ("in", "n")]
+    program = Program("far", 3, EXACT, source, (neuron,), tuple(p for _, p in arcs), Readout("n", "spike_count"))
+    assert prepare(program).past <= 3 and prepare(program).populations[0].past <= 3
+    recorded = check_against_reference(program, 1, 2)
+    assert any(c.any() for c in recorded.counts["n"].synaptic_operations.values()) == (delay < 3)
