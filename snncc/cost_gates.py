@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET, UNDECIDED
 from snncc.feed import Inputs, sample_count, take
-from snncc.gates import Gate
+from snncc.gates import LARGEST_LIMIT, Gate, check_range
 from snncc.program.program import Program
 from snncc.sampling import Sampling, sampled
 from snncc.target import RunOptions, Target
@@ -39,11 +39,9 @@ class CostLimits:
     chip: str | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("--max-energy-uj", self.max_energy_uj), ("--max-latency-ms", self.max_latency_ms)):
-            if value is not None and not value >= 0:
-                raise InputError(f"{name} {value:g}: give 0 or more")
-        if self.max_cores is not None and self.max_cores < 1:
-            raise InputError(f"--max-cores {self.max_cores}: give 1 or more")
+        check_range("--max-energy-uj", self.max_energy_uj, 0, LARGEST_LIMIT)
+        check_range("--max-latency-ms", self.max_latency_ms, 0, LARGEST_LIMIT)
+        check_range("--max-cores", self.max_cores, 1, LARGEST_LIMIT)
         if self.scope not in ENERGY_SCOPES:
             raise InputError(f"--energy-scope {self.scope}: give one of {', '.join(ENERGY_SCOPES)}")
 

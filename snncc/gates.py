@@ -22,6 +22,15 @@ DROP, AGREEMENT, ACCURACY = "accuracy drop", "agreement with the float network",
 """Names of the gates on samples."""
 LOST, AGREED = "accuracy, samples lost since the baseline", "agreement, samples lost since the baseline"
 """Of those against a baseline."""
+LARGEST_LIMIT = 1e12
+"""Of costs and tolerances, in whatever unit: far beyond any network, and far from where numbers end."""
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Raise :class:`InputError` where an option's number is given and not in ``low`` .. ``high``, which nan and inf never are."""
+    if value is not None and not low <= value <= high:
+        said = f"{value:g}" if isinstance(value, float) else str(value)[:40]
+        raise InputError(f"{name} {said}: give a number in {low:g}..{high:g}, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Limits:
     """What is asked for; None asks nothing.
 
     Attributes:
-        max_accuracy_drop: float minus integer accuracy in percentage points, at most.
+        max_accuracy_drop: float minus integer accuracy in percentage points, at most; below 0, integers must be better.
         min_agreement: share of samples (of steps, where each has its answer) with the same class, in percent, at least.
         errors: how often a verdict on some samples may be wrong.
         min_accuracy: of the integer network in percent, at least: what a network that was broken before it was compiled misses.
@@ -41,13 +50,9 @@ class Limits:
     min_accuracy: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("--max-accuracy-drop", self.max_accuracy_drop, float("-inf"), float("inf")),
-            ("--min-agreement", self.min_agreement, 0, 100),
-            ("--min-accuracy", self.min_accuracy, 0, 100),
-        ):
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name} {value:g}: give a number" + (f" in {low:g}..{high:g}" if low == 0 else ""))
+        check_range("--max-accuracy-drop", self.max_accuracy_drop, -100, 100)
+        check_range("--min-agreement", self.min_agreement, 0, 100)
+        check_range("--min-accuracy", self.min_accuracy, 0, 100)
 
     @property
     def of_samples(self) -> bool:

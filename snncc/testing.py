@@ -14,12 +14,15 @@ from snncc.errors import InputError
 
 if TYPE_CHECKING:
     from snncc.compiler import Compilation
-    from snncc.gates import Gate
+    from snncc.cost_gates import CostLimits
+    from snncc.gates import Gate, Limits
     from snncc.ir.graph import Graph
     from snncc.target import CompileOptions, Target
     from snncc.verify import Verification
 
 DEFAULT_EXACT = 16
+LEAST = {"limit": 1, "seed": 0, "exact": 0, "calibration_samples": 1}
+"""Of whole numbers in :class:`Asked`, as on the command line."""
 
 
 class NotDeployedError(AssertionError):
@@ -83,7 +86,27 @@ def asked(given: Mapping[str, Any]) -> Asked:
     for f in fields(Asked):
         if f.name in given and not _fits(given[f.name], hints[f.name]):
             raise InputError(f"snncc: {f.name} is {given[f.name]!r}; give {f.type}")
-    return Asked(**given)
+    made = Asked(**given)
+    for name, least in LEAST.items():
+        value = getattr(made, name)
+        if value is not None and value < least:
+            raise InputError(f"snncc: {name} is {value}; give {least} or more")
+    _limits(made), _cost_limits(made)
+    return made
+
+
+def _limits(a: Asked) -> Limits:
+    """Raises :class:`InputError` on what is no limit."""
+    from snncc.evidence import Errors
+    from snncc.gates import Limits
+
+    return Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta), a.min_accuracy)
+
+
+def _cost_limits(a: Asked) -> CostLimits:
+    from snncc.cost_gates import CostLimits
+
+    return CostLimits(a.max_energy_uj, a.max_latency_ms, a.max_cores, a.energy_scope, a.costs, a.chip)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -126,10 +149,8 @@ class Deployed:
         """
         __tracebackhide__ = True
         from snncc.cli.options import load_data
-        from snncc.cost_gates import CostLimits, check_costs, cost_gates
-        from snncc.evidence import Errors
+        from snncc.cost_gates import check_costs, cost_gates
         from snncc.feed import sample_count
-        from snncc.gates import Limits
         from snncc.registry import get_target
         from snncc.sampling import choose_samples
         from snncc.target import RunOptions
@@ -139,14 +160,13 @@ class Deployed:
         a = asked(vars(self.asked) | changes)
         if a.data is None:
             raise InputError(f'{self.name}: say on which data: data="mnist:demo", or an .npz file with x and y')
-        limits = Limits(a.max_accuracy_drop, a.min_agreement, Errors(a.alpha, a.beta), a.min_accuracy)
+        limits, priced = _limits(a), _cost_limits(a)
         graph, program = self.made.graph, self.made.program
         inputs, labels = load_data(str(a.data), a.limit, graph)
         count = sample_count(inputs, program.source)
         sampling = choose_samples(str(a.samples), count, a.limit, a.as_sample, a.seed)
         few = a.exact if a.exact is not None else (self.target.exact_samples or DEFAULT_EXACT)
         engine = get_target("fixed-sim")
-        priced = CostLimits(a.max_energy_uj, a.max_latency_ms, a.max_cores, a.energy_scope, a.costs, a.chip)
         check_costs(program, engine, inputs, priced)
         found = verify(
             graph, program, self.target, engine, None, inputs, labels, few, limits, sampling=sampling

@@ -52,13 +52,13 @@ def gate_options(function: F) -> F:
         ),
         click.option(
             "--min-accuracy",
-            type=click.FloatRange(0, 100),
+            type=float,
             metavar="PERCENT",
             help="Samples that it must get right.",
         ),
         click.option(
             "--min-agreement",
-            type=click.FloatRange(0, 100),
+            type=float,
             metavar="PERCENT",
             help="Samples with the class that the float network gives.",
         ),
@@ -82,7 +82,7 @@ def gate_options(function: F) -> F:
         ),
         click.option(
             "--baseline-tolerance",
-            type=click.FloatRange(min=0),
+            type=float,
             default=2.0,
             show_default=True,
             metavar="PERCENT",

@@ -83,7 +83,7 @@ def command(
     from snncc.evidence import FAILED, UNDECIDED, Errors
     from snncc.feed import sample_count
     from snncc.files import check_writable
-    from snncc.gates import Limits
+    from snncc.gates import LARGEST_LIMIT, Limits, check_range
     from snncc.registry import get_target
     from snncc.report import terminal
     from snncc.report.junit import junit
@@ -99,6 +99,7 @@ def command(
     priced = CostLimits(
         asked.max_energy_uj, asked.max_latency_ms, asked.max_cores, asked.energy_scope, asked.costs, asked.chip
     )
+    check_range("--baseline-tolerance", asked.baseline_tolerance, 0, LARGEST_LIMIT)
     earlier = None if asked.baseline is None else read_baseline(asked.baseline)
     dear = None if earlier is None else read_costs(earlier.file, earlier.costs)
     if earlier is not None and dear is not None:

@@ -228,8 +228,20 @@ def test_a_baseline_of_a_draw_is_compared_wherever_the_next_stops(verify: Any, t
         (("--samples", "auto"), "give --max-accuracy-drop, --min-accuracy or --min-agreement"),
         (("--samples", "some"), "--samples some"),
         (("--samples", 5, "--limit", 9), "leave --limit 9 out"),
-        (("--min-agreement", 101), "--min-agreement"),
-        (("--max-accuracy-drop", "nan"), "--max-accuracy-drop"),
+        (("--min-agreement", 101), "--min-agreement 101: give a number in 0..100"),
+        (("--min-agreement", "nan"), "--min-agreement nan: give a number in 0..100"),
+        (("--min-accuracy", "-inf"), "--min-accuracy -inf: give a number in 0..100"),
+        *(
+            (("--max-accuracy-drop", x), f"-drop {x}: give a number in -100..100")
+            for x in ("nan", "inf", "1e+308", 101)
+        ),
+        *(
+            ((f"--max-{what}", x), f"--max-{what} {x}: give a number in 0..1e+12")
+            for what in ("energy-uj", "latency-ms")
+            for x in ("nan", "inf", "1e+308")
+        ),
+        (("--max-cores", 10**400), "give a number in 1..1e+12"),
+        *((("--baseline-tolerance", x), f"-tolerance {x}: give a number in 0..1e+12") for x in ("nan", "inf", "-1")),
         (("--alpha", 0.7), "alpha is 0.7"),
         (("--baseline", "missing.json"), "no such baseline"),
     ],
@@ -317,9 +329,9 @@ def test_the_costs_of_a_draw_are_those_of_its_samples(verify: Any, folder: Path)
         (("--max-energy-uj", 5, "--costs", "digital", "--energy-scope", "S2"), "--max-energy-uj: S2"),
         (("--max-latency-ms", 5, "--costs", "digital"), "--max-latency-ms: is not modelled"),
         (("--max-cores", 5, "--costs", "digital"), "take another --chip"),
-        (("--max-energy-uj", -1), "--max-energy-uj -1: give 0 or more"),
+        (("--max-energy-uj", -1), "--max-energy-uj -1: give a number in 0..1e+12, or leave it out"),
         (("--max-energy-uj", 1, "--costs", "nothing"), "nothing"),
-        (("--max-cores", 0), "--max-cores 0: give 1 or more"),
+        (("--max-cores", 0), "--max-cores 0: give a number in 1..1e+12"),
     ],
 )
 def test_costs_that_nobody_knows_are_refused_before_the_run(

@@ -205,6 +205,10 @@ def test_of_all():
         ("model=3", "errors", "the model is a int; give a file"),
         ('model="net.nir", target="abacus"', "errors", "abacus"),
         ('model="net.nir", bits="8"', "errors", "snncc: bits is '8'; give int"),
+        ('model="net.nir", exact=-1', "errors", "snncc: exact is -1; give 0 or more"),
+        ('model="net.nir", limit=0', "errors", "snncc: limit is 0; give 1 or more"),
+        ('model="net.nir", max_energy_uj=float("inf")', "errors", "--max-energy-uj inf: give a number in 0..1e+12"),
+        ('model="net.nir", max_accuracy_drop=101', "errors", "--max-accuracy-drop 101: give a number in -100..100"),
         ('model="net.nir", bits=1', "errors", "bits is 1; weights of 2 to 16 bits are supported"),
         (
             'model="net.nir", layer_bits={"c": 4}',
