@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from snncc.errors import InputError
-from snncc.evidence import FAILED, MET, UNDECIDED
+from snncc.evidence import FAILED, MET, UNDECIDED, Errors
 from snncc.feed import Inputs, sample_count, take
 from snncc.gates import LARGEST_LIMIT, Gate, check_range
 from snncc.program.program import Program
@@ -15,6 +17,7 @@ from snncc.target import RunOptions, Target
 
 if TYPE_CHECKING:
     from snncc.chip.spec import Chip
+    from snncc.cost_spread import Spread
     from snncc.energy.account import Estimate
     from snncc.energy.costs import CostSet
     from snncc.profile import Profile
@@ -55,7 +58,7 @@ def check_costs(program: Program, engine: Target, inputs: Inputs, limits: CostLi
     """Raises :class:`InputError`, after one sample instead of all, where the network does not fit the chip or what is asked is
     not modelled."""
     if limits.any:
-        _gates(priced(program, engine, take(inputs, program.source, 0, 1), limits, RunOptions()), limits)
+        _gates(priced(program, engine, take(inputs, program.source, 0, 1), limits, RunOptions()), limits, Errors())
 
 
 def cost_gates(
@@ -66,13 +69,21 @@ def cost_gates(
     options: RunOptions,
     sampling: Sampling,
     samples: int,
+    errors: Errors | None = None,
 ) -> list[Gate]:
-    """Gates on the mean of the first ``samples`` of ``sampling``, run on ``engine``. Raises as :func:`check_costs`."""
+    """Gates on the mean of the first ``samples`` of ``sampling``, run on ``engine``: an exact one of the whole population, else as
+    sure as ``errors`` say. Raises as :func:`check_costs`."""
+    from snncc.cost_spread import Spread, priced_in_blocks
+
     if not limits.any:
         return []
-    inputs = sampled(inputs, program.source, sampling, samples)
+    inputs, errors = sampled(inputs, program.source, sampling, samples), errors or Errors()
     assert sample_count(inputs, program.source) == samples
-    return _gates(priced(program, engine, inputs, limits, options), limits)
+    if sampling.population is not None and samples >= sampling.population:
+        return _gates(priced(program, engine, inputs, limits, options), limits, errors)
+    found, blocks = priced_in_blocks(program, engine, inputs, *costs_and_chip(limits), options)
+    remaining = 1.0 if sampling.population is None else 1 - samples / sampling.population
+    return _gates(found, limits, errors, Spread(blocks, remaining))
 
 
 def costs_and_chip(limits: CostLimits) -> tuple[CostSet, Chip | None]:
@@ -93,7 +104,7 @@ def priced(program: Program, engine: Target, inputs: Inputs, limits: CostLimits,
     return profile(measured, costs, chip, draws=1)
 
 
-def _gates(found: Profile, limits: CostLimits) -> list[Gate]:
+def _gates(found: Profile, limits: CostLimits, errors: Errors, spread: Spread | None = None) -> list[Gate]:
     remark = f"costs {found.costs.name}, mean of {found.measured.samples:,} samples"
     gates = []
     if limits.max_energy_uj is not None:
@@ -102,14 +113,16 @@ def _gates(found: Profile, limits: CostLimits) -> list[Gate]:
             remedy = "take --energy-scope S1" if limits.scope != "S1" else "take other --costs"
             why = _why(found, scope.missing)
             raise InputError(f"--max-energy-uj: {scope.key} ({scope.title}) is not modelled: {why}; {remedy}")
-        gates.append(_modelled(f"energy ({scope.key})", "µJ", scope.energy, 1e6, limits.max_energy_uj, remark))
+        said = Modelled(f"energy ({scope.key})", "µJ", 1e6, limits.max_energy_uj, remark)
+        gates.append(_modelled(said, lambda p: _energy(p, scope.key), found, errors, spread))
     if limits.max_latency_ms is not None:
         if found.account.latency is None:
             missing = "; ".join(dict.fromkeys(found.account.latency_missing.values())) or "no times are published"
             raise InputError(
                 f"--max-latency-ms: is not modelled: {_why(found, missing)}; take other --costs or another --chip"
             )
-        gates.append(_modelled("latency", "ms", found.account.latency, 1e3, limits.max_latency_ms, remark))
+        said = Modelled("latency", "ms", 1e3, limits.max_latency_ms, remark)
+        gates.append(_modelled(said, lambda p: p.account.latency, found, errors, spread))
     if limits.max_cores is not None:
         cores = found.total.cores
         if cores is None:
@@ -129,10 +142,41 @@ def _why(found: Profile, missing: str) -> str:
     return f"{said} ({found.findings[0]})" if found.findings else said
 
 
-def _modelled(name: str, unit: str, e: Estimate, factor: float, limit: float, remark: str) -> Gate:
-    """Met where even the highest published costs keep the limit, failed where the lowest do not."""
-    low, typ, high = (factor * x for x in (e.low, e.typ, e.high))
-    outcome = MET if high <= limit else FAILED if low > limit else UNDECIDED
-    if outcome == UNDECIDED:
-        remark += f"; they do not decide it: a limit of {high:,.4g} {unit} would be kept for sure; --costs of your own are narrower"
-    return Gate(name, typ, limit, outcome, unit, interval=(low, high), remark=remark)
+@dataclass(frozen=True)
+class Modelled:
+    """A gate on what is modelled: ``limit`` in ``unit``, of which ``factor`` make an SI unit."""
+
+    name: str
+    unit: str
+    factor: float
+    limit: float
+    remark: str
+
+    def outcome(self, low: float, high: float) -> str:
+        """Met where even the highest cost keeps the limit, failed where the lowest does not."""
+        return MET if high <= self.limit else FAILED if low > self.limit else UNDECIDED
+
+
+def _energy(found: Profile, scope: str) -> Estimate | None:
+    return next(s.energy for s in found.account.scopes if s.key == scope)
+
+
+def _modelled(
+    m: Modelled, of: Callable[[Profile], Estimate | None], found: Profile, errors: Errors, spread: Spread | None
+) -> Gate:
+    """As sure as the published costs are; and as the samples are, where others were not looked at."""
+    e = of(found)
+    assert e is not None
+    ends = e.low, e.high
+    if spread is not None:
+        ends = spread.widened([x for x in map(of, spread.blocks) if x is not None], *ends, errors)
+    low, high = (m.factor * x for x in ends)
+    outcome, remark = m.outcome(low, high), m.remark
+    if outcome == UNDECIDED and m.outcome(m.factor * e.low, m.factor * e.high) != UNDECIDED:
+        remark += "; so few samples do not decide it: take more, or all"
+    elif outcome == UNDECIDED:
+        sure = f"a limit of {high:,.4g} {m.unit} would be kept for sure; " if high < inf else ""
+        remark += f"; they do not decide it: {sure}--costs of your own are narrower"
+    return Gate(
+        m.name, m.factor * e.typ, m.limit, outcome, m.unit, interval=(low, high) if high < inf else None, remark=remark
+    )

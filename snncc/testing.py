@@ -171,7 +171,7 @@ class Deployed:
         found = verify(
             graph, program, self.target, engine, None, inputs, labels, few, limits, sampling=sampling
         )  # fmt: skip
-        more = cost_gates(program, engine, inputs, priced, RunOptions(), sampling, found.samples)
+        more = cost_gates(program, engine, inputs, priced, RunOptions(), sampling, found.samples, limits.errors)
         found = replace(found, gates=[*found.gates, *more])
         open_gates = [g for g in found.gates if not g.passed and not (a.allow_undecided and g.outcome == "undecided")]
         if open_gates:

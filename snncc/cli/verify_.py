@@ -136,7 +136,10 @@ def command(
             graph, program, target, engine, folder, inputs, labels, few, limits,
             how, update, spread, watch, sampling,
         )  # fmt: skip
-        gates = [*found.gates, *cost_gates(program, engine, inputs, priced, how, sampling, found.samples)]
+        gates = [
+            *found.gates,
+            *cost_gates(program, engine, inputs, priced, how, sampling, found.samples, limits.errors),
+        ]
         cost = partial(measured_costs, program, engine, inputs, priced, how, sampling)
         costs = cost(min(found.samples, SAMPLES)) if as_json else None
         same = None  # the costs of the samples that the baseline's are of
