@@ -12,7 +12,7 @@ from snncc.cost_gates import CostLimits, costs_and_chip, priced
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET
 from snncc.feed import Inputs, sample_count
-from snncc.gates import Gate
+from snncc.gates import Gate, figure
 from snncc.program.program import Program
 from snncc.sampling import Sampling, sampled
 from snncc.target import RunOptions, Target
@@ -157,6 +157,6 @@ def cost_regressions(before: Costs, now: Costs, scope: str, tolerance: float) ->
 
 def _rise(name: str, unit: str, old: float, new: float, tolerance: float) -> Gate:
     rise = 100 * (new - old) / old if old else 100.0 * (new > 0)
-    remark = f"{old:,.4g} {unit} before, {new:,.4g} {unit} now"
+    remark = f"{figure(old)} {unit} before, {figure(new)} {unit} now"
     outcome = MET if rise <= tolerance else FAILED
     return Gate(f"rise of {name} since the baseline", rise, tolerance, outcome, "%", remark=remark)

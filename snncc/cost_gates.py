@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from snncc.errors import InputError
 from snncc.evidence import FAILED, MET, UNDECIDED, Errors
 from snncc.feed import Inputs, sample_count, take
-from snncc.gates import LARGEST_LIMIT, Gate, check_range
+from snncc.gates import LARGEST_LIMIT, Gate, check_range, figure
 from snncc.program.program import Program
 from snncc.sampling import Sampling, sampled
 from snncc.target import RunOptions, Target
@@ -175,7 +175,7 @@ def _modelled(
     if outcome == UNDECIDED and m.outcome(m.factor * e.low, m.factor * e.high) != UNDECIDED:
         remark += "; so few samples do not decide it: take more, or all"
     elif outcome == UNDECIDED:
-        sure = f"a limit of {high:,.4g} {m.unit} would be kept for sure; " if high < inf else ""
+        sure = f"a limit of {figure(high)} {m.unit} would be kept for sure; " if high < inf else ""
         remark += f"; they do not decide it: {sure}--costs of your own are narrower"
     return Gate(
         m.name, m.factor * e.typ, m.limit, outcome, m.unit, interval=(low, high) if high < inf else None, remark=remark

@@ -49,12 +49,12 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise before hours of work, and not after them, where ``path`` cannot be written; its folder is made."""
+    """Raise before hours of work, and not after them, where ``path`` cannot be written, or the folders made that it is to be in.
+    Nothing is left behind."""
     path = path.resolve()
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: {_NO_FILE}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=path.parent):
+    with TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
         pass
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from snncc.errors import InputError
 from snncc.evidence import (
     FAILED,
@@ -31,6 +33,13 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
     if value is not None and not low <= value <= high:
         said = f"{value:g}" if isinstance(value, float) else str(value)[:40]
         raise InputError(f"{name} {said}: give a number in {low:g}..{high:g}, or leave it out")
+
+
+def figure(value: float) -> str:
+    """A gate's number for people: four digits, and all of a whole or a large one."""
+    if isinstance(value, int | np.integer) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -87,9 +96,9 @@ class Gate:
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        said = f"{self.name}: {self.value:,.4g}{unit}, limit {self.limit:,.4g}"
+        said = f"{self.name}: {figure(self.value)}{unit}, limit {figure(self.limit)}"
         if self.interval is not None:
-            said += f" (somewhere in {self.interval[0]:,.4g} … {self.interval[1]:,.4g})"
+            said += f" (somewhere in {figure(self.interval[0])} … {figure(self.interval[1])})"
         return said + (f"; {self.remark}" if self.remark else "")
 
 

@@ -65,6 +65,7 @@ def command(
     from snncc.report import terminal
 
     only_with("--budget-accuracy", budget_accuracy is not None, "confirm", "minimise", "budget_samples")
+    only_with("--record", record_data is not None, "record_samples")
     target = shared.need_target(target_name, int8)
     unknown = set(print_after) - {"all"} - set(entries("snncc.passes"))
     if unknown:

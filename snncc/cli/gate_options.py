@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import click
 
+from snncc.cli.needs import only_with
 from snncc.cli.options import F
+from snncc.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,16 @@ def gate_options(function: F) -> F:
     )):  # fmt: skip
         call = option(call)
     return cast(F, call)
+
+
+def check_needs(asked: GateOptions, as_json: bool) -> None:
+    """Raises :class:`InputError` on options that would do nothing, for want of those that they are for, and on one file for two."""
+    compared = asked.baseline is not None
+    modelled = asked.max_energy_uj is not None or asked.max_latency_ms is not None
+    only_with("--samples N or auto", asked.samples != "all", "seed")
+    only_with("--baseline", compared, "baseline_tolerance")
+    only_with("--max-energy-uj or --baseline", asked.max_energy_uj is not None or compared, "energy_scope")
+    priced = modelled or asked.max_cores is not None or compared or as_json
+    only_with("--max-energy-uj, --max-latency-ms, --max-cores, --baseline or --json", priced, "costs", "chip")
+    if asked.junit is not None and asked.markdown is not None and asked.junit.resolve() == asked.markdown.resolve():
+        raise InputError(f"--junit and --markdown are one file ({asked.junit}); give each its own")

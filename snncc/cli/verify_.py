@@ -10,7 +10,7 @@ import click
 
 from snncc.cli import options as shared
 from snncc.cli import so_far
-from snncc.cli.gate_options import GateOptions, gate_options
+from snncc.cli.gate_options import GateOptions, check_needs, gate_options
 
 if TYPE_CHECKING:
     from snncc.compare import Comparison
@@ -95,6 +95,7 @@ def command(
     from snncc.verify import verify
 
     began = time.monotonic()
+    check_needs(asked, as_json)
     limits = Limits(asked.max_accuracy_drop, asked.min_agreement, Errors(asked.alpha, asked.beta), asked.min_accuracy)
     priced = CostLimits(
         asked.max_energy_uj, asked.max_latency_ms, asked.max_cores, asked.energy_scope, asked.costs, asked.chip

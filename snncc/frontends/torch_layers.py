@@ -69,6 +69,11 @@ def _numbers(value: Any) -> Array:
 
 
 def _linear(where: str, module: Any, given: Sizes) -> Node:
+    if not given:
+        raise UnsupportedError(
+            f"{where}: a linear layer over a single number; if forward takes time and batch axes, the example must have them: "
+            "--opt example_shape=T,1,SHAPE (steps, a batch of one, and what --input-shape says)"
+        )
     if len(given) != 1:
         raise UnsupportedError(f"{where}: a linear layer over the last axis of {given}; flatten its input first")
     return Dense(_numbers(module.weight), None if module.bias is None else _numbers(module.bias))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snncc.evidence import FAILED, MET, UNDECIDED
-from snncc.gates import Gate
+from snncc.gates import Gate, figure
 from snncc.report.terminal import count, percent
 from snncc.verify import Verification
 
@@ -33,11 +33,11 @@ def verify_markdown(v: Verification, model: str, target: str, data: str) -> str:
 
 def _gate_row(g: Gate) -> str:
     unit = f" {g.unit}" if g.unit else ""
-    found = f"{g.value:,.4g}{unit}"
+    found = f"{figure(g.value)}{unit}"
     if g.interval is not None:
-        found += f" ({g.interval[0]:,.3g} … {g.interval[1]:,.3g})"
+        found += f" ({figure(g.interval[0])} … {figure(g.interval[1])})"
     sign = "≥" if g.at_least else "≤"
-    return f"| {SIGNS[g.outcome]} | {_plain(g.name)} | {found} | {sign} {g.limit:,.4g}{unit} | {_plain(g.remark)} |"
+    return f"| {SIGNS[g.outcome]} | {_plain(g.name)} | {found} | {sign} {figure(g.limit)}{unit} | {_plain(g.remark)} |"
 
 
 def _plain(text: str) -> str:

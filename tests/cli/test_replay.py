@@ -156,6 +156,13 @@ def test_data_that_does_not_fit_writes_nothing(snncc: Any, sources: Path, tmp_pa
     assert code == 2 and "mnist:demo: its samples have shape" in err and list(tmp_path.iterdir()) == []
 
 
+def test_a_number_of_samples_without_data_is_refused(snncc: Any, sources: Path, tmp_path: Path) -> None:
+    options = ("-t", "fixed-sim", "-o", tmp_path / "x", "--record-samples", 9)
+    code, _, err = snncc("compile", sources / "net.nir", *options)
+    assert code == 2 and "--record-samples is for --record: say that too, or leave it out" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_many_samples_are_refused_with_how_many_there_may_be(
     snncc: Any, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

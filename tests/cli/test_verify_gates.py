@@ -240,8 +240,17 @@ def test_a_baseline_of_a_draw_is_compared_wherever_the_next_stops(verify: Any, t
             for what in ("energy-uj", "latency-ms")
             for x in ("nan", "inf", "1e+308")
         ),
+        (("--seed", 4), "--seed is for --samples N or auto: say that too, or leave it out"),
+        (("--energy-scope", "S1"), "--energy-scope is for --max-energy-uj or --baseline: say"),
+        (("--baseline-tolerance", 5), "--baseline-tolerance is for --baseline: say"),
+        (("--costs", "loihi1"), "--costs is for --max-energy-uj, --max-latency-ms, --max-cores, --baseline or --json"),
+        (("--chip", "loihi1"), "--chip is for --max-energy-uj, "),
+        (("--junit", "gates.x", "--markdown", "./gates.x"), "--junit and --markdown are one file (gates.x); give each"),
         (("--max-cores", 10**400), "give a number in 1..1e+12"),
-        *((("--baseline-tolerance", x), f"-tolerance {x}: give a number in 0..1e+12") for x in ("nan", "inf", "-1")),
+        *(
+            (("--baseline", "x", "--baseline-tolerance", x), f"-tolerance {x}: give a number in 0..1e+12")
+            for x in ("nan", "inf", "-1")
+        ),
         (("--alpha", 0.7), "alpha is 0.7"),
         (("--baseline", "missing.json"), "no such baseline"),
     ],
@@ -249,6 +258,21 @@ def test_a_baseline_of_a_draw_is_compared_wherever_the_next_stops(verify: Any, t
 def test_what_cannot_be_asked_is_refused(verify: Any, options: tuple[object, ...], message: str) -> None:
     code, _, err = verify(*options)
     assert code == 2 and message in err and "Traceback" not in err
+
+
+def test_what_is_refused_leaves_no_folder_behind(verify: Any, folder: Path, tmp_path: Path) -> None:
+    code, _, _ = verify("--junit", tmp_path / "new" / "deep" / "gates.xml", data=folder / "missing.npz")
+    assert code == 2 and list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    code, _, err = verify("--junit", tmp_path / "file" / "gates.xml")
+    assert code == 2 and str(tmp_path / "file") in err
+
+
+def test_numbers_of_gates_are_whole_where_they_are_counts() -> None:
+    assert str(Gate("cells", 163_800, 0, FAILED)) == "cells: 163,800, limit 0"
+    assert str(Gate("cells", np.int64(163_800), 12_345_678, MET)) == "cells: 163,800, limit 12,345,678"
+    assert str(Gate("energy", 9999.96, 0.123456, FAILED, "µJ")) == "energy: 10,000 µJ, limit 0.1235"
+    assert "somewhere in 0.5 … 123,457)" in str(Gate("energy", 2.0, 1e9, MET, interval=(0.5, 123456.7)))
 
 
 def test_files_for_continuous_integration(verify: Any, tmp_path: Path) -> None:

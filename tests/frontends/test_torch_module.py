@@ -105,6 +105,17 @@ def test_a_loop_over_time_is_rolled_up(frames: bool) -> None:
     np.testing.assert_array_equal(run_graph(graph, data, dtype=np.float32).spikes["lif2"], theirs)
 
 
+def test_a_loop_over_time_that_gets_no_time_axis_says_how_to_give_one() -> None:
+    """As ``--input-shape 12`` gives it: (1, 12) instead of (T, N, 12)."""
+
+    def loop(m: Body, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([m.lif2(m.fc2(m.lif1(m.fc1(x[t])))) for t in range(x.shape[0])])
+
+    with pytest.raises(UnsupportedError, match=r"fc2: .* must have them: --opt example_shape=T,1,SHAPE"):
+        from_torch(body(loop), torch.rand(1, 12))
+    assert from_torch(body(loop), torch.rand(9, 1, 12)).time_steps == 9
+
+
 def test_steps_behind_the_batch_and_a_fixed_batch() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([m.lif1(m.fc1(x[:, step]).view(3, 12)) for step in range(x.shape[1])])
