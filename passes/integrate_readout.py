@@ -29,6 +29,7 @@ class IntegrateReadout:
     requires: ClassVar[tuple[str, ...]] = ("no-identities",)
     ensures: ClassVar[tuple[str, ...]] = ("neuron-readout",)
     analysis: ClassVar[bool] = False
+    rewrites: ClassVar[tuple[str, ...]] = ("readout",)
 
     def run(self, graph: Graph, context: Context) -> PassResult:
         """Insert the neuron where it is missing."""

@@ -37,6 +37,7 @@ class LegaliseLoihi:
     ensures: ClassVar[tuple[str, ...]] = ()
     analysis: ClassVar[bool] = False
     rounds: ClassVar[Mapping[str, float]] = {"bias": 1 / (2 ** (BIAS_MANTISSA_BITS - 1) - 1)}
+    rewrites: ClassVar[tuple[str, ...]] = ("compare",)
 
     def run(self, graph: Graph, context: Context) -> PassResult:
         """Rewrite the neurons one by one."""

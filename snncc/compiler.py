@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from snncc.errors import SnnccError, UnsupportedError
 from snncc.feed import sample_count
 from snncc.files import sha256_of
@@ -121,9 +123,22 @@ def write_compilation(
             "variant": target.variant,
             "calibration_samples": _samples(made.graph, options),
             "rounding": options.rounding,
+            **_calibration(options),
         },
     }
     return write_artifact(folder, made.program, made.graph, manifest, compilation_report(made), target.emit, recorded)
+
+
+def _calibration(options: CompileOptions) -> dict[str, Any]:
+    """The name of the calibration data, and what tells it from other data of that name."""
+    if options.calibration is None:
+        return {}
+    return {"calibration": {"data": options.calibration_data, "sha256": sha256_of_samples(options.calibration)}}
+
+
+def sha256_of_samples(inputs: np.ndarray) -> str:
+    """Of integer inputs, whatever type they are stored as."""
+    return hashlib.sha256(np.ascontiguousarray(inputs, np.int64)).hexdigest()
 
 
 def _samples(graph: Graph, options: CompileOptions) -> int:

@@ -72,7 +72,8 @@ class Pass(Protocol):
     """A rewrite (or, with ``analysis = True``, a look). ``requires`` and ``ensures`` name entries of :data:`PROPERTIES`.
 
     A pass that rounds constants of neurons may say so: ``rounds``, a table from "bias", "v_init" or "threshold" to the
-    largest relative change. ``snncc diff`` takes what goes beyond for a fault. A quantising pass leaves the fact "units" instead,
+    largest relative change; and one that writes a rule in another way ``rewrites``, fields of neurons or of the output, such
+    as "compare". ``snncc diff`` takes what goes beyond for a fault. A quantising pass leaves the fact "units" instead,
     and one that rounds otherwise than to nearest a :class:`Learned`.
     """
 

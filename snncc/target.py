@@ -38,7 +38,7 @@ class CompileOptions:
         bits: of a weight, sign included.
         guard_bits: fraction bits of membranes and currents; None takes the target's.
         per_channel: one weight scale an output channel instead of one a layer.
-        calibration: integer inputs to measure activity on, as the network takes them, or None.
+        calibration: integer inputs to measure activity on, as the network takes them, or None; calibration_data: their name.
         layer_bits: neurons whose weights have other bits, with these; a neuron may be named by a synapse into it.
         rounding: "nearest", or "learned" on the calibration data.
     """
@@ -49,6 +49,7 @@ class CompileOptions:
     calibration: np.ndarray | None = field(default=None, repr=False, compare=False)
     layer_bits: Mapping[str, int] = field(default_factory=dict)
     rounding: str = "nearest"
+    calibration_data: str = field(default="", compare=False)
 
 
 ROUNDINGS = ("nearest", "learned")

@@ -177,11 +177,11 @@ def verify(
     golden = run_reference(program, few)
     order = [p.name for p in program.populations]
     recorded = replace(options, record=True)
-    reference = compare_recordings(golden, engine.run(program, folder, few, recorded), order)
+    reference = compare_recordings(golden, engine.run(program, folder, few, recorded), order, engine.name)
     target_run = None
     if target.name != engine.name and exact > 0:  # before the whole set: a target that is not installed says so at once
         target_run = target.run(program, folder, few, recorded)
-    on_target = None if target_run is None else compare_recordings(golden, target_run, order)
+    on_target = None if target_run is None else compare_recordings(golden, target_run, order, target.name)
     tally = Tally(graph, program)
     if watch is not None:
         watch(tally, reference, on_target)

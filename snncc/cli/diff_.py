@@ -161,7 +161,7 @@ def _open(model: str, rest: dict[str, Any]) -> Source:
     from snncc.errors import InputError
     from snncc.registry import get_target
 
-    artifact = shared.read_compiled(model)
+    artifact = shared.read_compiled(model, ("calibration",))
     wanted = rest["target_name"]
     if artifact is None:
         target = shared.need_target(wanted or DEFAULT_TARGET, rest["int8"])
@@ -182,9 +182,41 @@ def _open(model: str, rest: dict[str, Any]) -> Source:
 
 
 def _compile_options(source: Source, rest: dict[str, Any]) -> Any:
-    if source.artifact is not None:
-        return shared.compile_options(8, None, False, None, source.graph)  # the folder's own take their place
-    return shared.chosen_options(rest, source.graph)
+    if source.artifact is None:
+        return shared.chosen_options(rest, source.graph)
+    from snncc.target import CompileOptions
+
+    return CompileOptions(calibration=_calibration(source, rest["calibration"]))  # all else is the folder's own
+
+
+def _calibration(source: Source, named: str | None) -> Any:
+    """The samples that a folder was calibrated on; None where it was not, or they are not found under the name that it has, which
+    ``named`` takes the place of. Raises :class:`InputError` where those of ``named`` are others."""
+    from snncc.compiler import sha256_of_samples
+    from snncc.errors import InputError
+    from snncc.feed import take
+
+    assert source.artifact is not None
+    options = source.artifact.manifest.get("options")
+    given = options if isinstance(options, dict) else {}
+    count, known = given.get("calibration_samples"), given.get("calibration")
+    known = known if isinstance(known, dict) else {}
+    name = named or known.get("data")
+    if not isinstance(count, int) or count < 1:
+        if named is not None:
+            raise InputError(f"{source.where}: was not calibrated, so --calibrate would change nothing; leave it out")
+        return None
+    if not name or not isinstance(name, str):
+        return None
+    try:
+        samples = take(shared.load_data(name, count, source.graph)[0], source.entry, 0, count)
+        if known.get("sha256") not in (None, sha256_of_samples(samples)):
+            raise InputError(f"{name}: its first {count:,} samples are not those that {source.where} was calibrated on")
+    except InputError:
+        if named is not None:
+            raise
+        return None
+    return samples
 
 
 def _engine(running: RunOptions) -> Any:

@@ -263,7 +263,7 @@ def compile_options(
     if guard_bits not in (None, "auto", *range(MOST_GUARD_BITS + 1)):
         raise InputError(f"--guard-bits: is {guard_bits!r}; give 0..{MOST_GUARD_BITS}, or auto with --calibrate DATA")
     fixed = None if guard_bits == "auto" else guard_bits
-    chosen = CompileOptions(bits, cast("int | None", fixed), not per_layer, samples, other, rounding)
+    chosen = CompileOptions(bits, cast("int | None", fixed), not per_layer, samples, other, rounding, calibration or "")
     return replace(chosen, guard_bits=_measured_guard_bits(graph, chosen)) if guard_bits == "auto" else chosen
 
 
@@ -330,8 +330,9 @@ def with_encoder(graph: Graph, text: str | None) -> Graph:
     return changed
 
 
-def read_compiled(path: str) -> Artifact | None:
-    """The artefact if ``path`` is a compiled folder, None if it is something else."""
+def read_compiled(path: str, allowed: tuple[str, ...] = ()) -> Artifact | None:
+    """The artefact if ``path`` is a compiled folder, None if it is something else; of the options for compiling, those
+    ``allowed`` may be given."""
     from snncc.program.artifact import is_artifact, read_artifact
 
     folder = Path(path)
@@ -339,16 +340,16 @@ def read_compiled(path: str) -> Artifact | None:
         return None
     if not is_artifact(folder):
         raise InputError(f"{path}: is a folder that snncc compile did not write")
-    _refuse_compile_options(path)
+    _refuse_compile_options(path, allowed)
     return read_artifact(folder)
 
 
-def _refuse_compile_options(path: str) -> None:
+def _refuse_compile_options(path: str, allowed: tuple[str, ...]) -> None:
     """A compiled folder is as it is: options that say how to read or compile a model would do nothing."""
     context = click.get_current_context()
     given = [
         option.opts[-1] for option in context.command.params
-        if option.name in (*SEMANTICS, *QUANTISE)
+        if option.name in (*SEMANTICS, *QUANTISE) and option.name not in allowed
         and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
     ]  # fmt: skip
     if given:

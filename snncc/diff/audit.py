@@ -12,7 +12,7 @@ says that it added.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,8 +20,8 @@ import numpy as np
 
 from snncc.diff.trace import over_shape
 from snncc.ir.dynamics import Dynamics
-from snncc.ir.graph import Edge, Graph, build_graph
-from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Scale, Sparse
+from snncc.ir.graph import Edge, Graph, build_graph, readout_neuron
+from snncc.ir.nodes import Conv1d, Conv2d, Dense, Input, Neuron, Node, Output, Scale, Sparse
 from snncc.ir.shapes import Shape, infer_shapes
 from snncc.pipeline import Learned, synapses_of
 from snncc.program.program import DECAY_ONE, Program
@@ -31,6 +31,7 @@ HALF, ONE = 0.5 + 1e-6, 1 + 1e-6
 """Half a unit and one, with room for quotients of rounded floats."""
 SIGNED_CHOICES = ("compare", "levels", "signed", "reset", "reset_timing", "decay_timing", "reset_current",
                   "current_timing", "fires")  # fmt: skip
+OUTPUT_CHOICES = ("readout", "ties", "time_weights", "each_step")
 Synapse = Dense | Conv1d | Conv2d | Sparse
 
 
@@ -213,8 +214,8 @@ def _check_neuron(found: _Audit, name: str, shift: int) -> None:
     d: Dynamics = found.before.nodes[name].dynamics  # type: ignore[union-attr]
     made: Dynamics = found.after.nodes[name].dynamics  # type: ignore[union-attr]
     changes: dict[str, Any] = {}
-    for what in SIGNED_CHOICES:
-        if getattr(d, what) != getattr(made, what):
+    for what in (*SIGNED_CHOICES, "spike_value"):
+        if not np.array_equal(getattr(d, what), getattr(made, what)):
             found.differs(name, name, what, getattr(made, what), getattr(d, what))
             changes[what] = getattr(d, what)
     one = float(np.max(made.input_gain))  # guarded units in a unit
@@ -303,6 +304,26 @@ def _layer_behind(graph: Graph, name: str) -> str:
             return name
         name = onward[0].target
     return name
+
+
+def changed_choices(before: Graph, after: Graph, rewrites: Collection[str] = ()) -> list[Offence]:
+    """What is no number and yet another after a pass that may change none: rules of neurons, the readout, the steps; but for the
+    fields that the pass says it ``rewrites``."""
+    found = []
+    if before.time_steps != after.time_steps:
+        found.append(Offence("", "the network", "time_steps", (), str(after.time_steps), str(before.time_steps)))
+    for name, node in before.nodes.items():
+        made = after.nodes.get(name)
+        if isinstance(node, Neuron) and isinstance(made, Neuron):
+            layer, was, now, names = name, node.dynamics, made.dynamics, SIGNED_CHOICES
+        elif isinstance(node, Output) and isinstance(made, Output):
+            layer, was, now, names = readout_neuron(before) or name, node, made, OUTPUT_CHOICES  # type: ignore[assignment]
+        else:
+            continue
+        for what in names:
+            if what not in rewrites and getattr(was, what) != getattr(now, what):
+                found.append(Offence(layer, name, what, (), str(getattr(now, what)), str(getattr(was, what))))
+    return found
 
 
 NOT_COMPUTED = ("unit", "name", "origin")

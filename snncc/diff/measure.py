@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from snncc.compare import Cell, first_difference
+from snncc.compare import Cell, compare_recordings, first_difference
 from snncc.diff.trace import Trace
 
 Array = np.ndarray
@@ -81,6 +81,13 @@ class _Layer:
         self.trains += a[0].size
 
 
+def _other_shape(a: Array, b: Array) -> str:
+    """Where recordings (T, N, *shape) differ in shape."""
+    if len(a) != len(b):
+        return f"{len(a)} time steps before, {len(b)} after"
+    return f"of another shape: {a.shape[2:]} before, {b.shape[2:]} after"
+
+
 def _apart(a: Array, b: Array) -> Array:
     apart: Array = np.abs(a - b) > VALUE_SLACK * max(float(np.abs(a).max(initial=0)), 1e-12)
     return apart
@@ -94,18 +101,20 @@ class Change:
         first: the earliest cell with other spikes, by step, then layer, then sample.
         roots: number of each differing sample, with the first step that differs.
         misfits: layers whose shapes differ, in words; alone: layers that only one of the two has.
-        first_value: the earliest differing membrane of a layer that never fires, where no spike differs: (layer, step, sample,
-            neuron, before, after).
+        first_value: the earliest differing membrane of a layer that never fires, in real units.
         answers: samples in which no spike differs, and yet the answer.
+        exact: both run one Program, and all that executors keep is compared; unequal: the earliest cell of that.
     """
 
     tau: float = TAU
+    exact: bool = False
     layers: dict[str, _Layer] = field(default_factory=dict)
     first: Cell | None = None
     roots: dict[int, int] = field(default_factory=dict)
     misfits: dict[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
-    first_value: tuple[str, int, int, tuple[int, ...], float, float] | None = None
+    first_value: Cell | None = None
+    unequal: Cell | None = None
     answers: int = 0
     samples: int = 0
 
@@ -117,7 +126,7 @@ class Change:
         for name in order:
             x, y = a.spikes[name], b.spikes[name]
             if x.shape != y.shape:
-                self.misfits[name] = f"{x.shape[2:]} before, {y.shape[2:]} after"
+                self.misfits[name] = _other_shape(x, y)
                 continue
             self.layers.setdefault(name, _Layer()).add(x, y, self.tau)
             self._note(name, order, start, x, y)
@@ -126,6 +135,9 @@ class Change:
             self._note_value(name, start, a.membranes[name], b.membranes[name])
         other = (a.predictions != b.predictions).reshape(a.samples, -1).any(axis=1)
         self.answers += sum(start + int(n) not in self.roots for n in np.flatnonzero(other))
+        if self.exact and self.unequal is None and not self.misfits and a.run is not None and b.run is not None:
+            found = compare_recordings(a.run, b.run, list(a.spikes)).first
+            self.unequal = found and replace(found, sample=start + found.sample)
 
     def _note(self, name: str, order: Sequence[str], start: int, x: Array, y: Array) -> None:
         found = first_difference(name, "spikes", x, y)
@@ -133,9 +145,7 @@ class Change:
             return
         position = order.index(name)
         if self.first is None or (found.step, position) < (self.first.step, order.index(self.first.layer)):
-            self.first = Cell(
-                name, "spikes", found.step, start + found.sample, found.neuron, found.expected, found.actual
-            )
+            self.first = replace(found, sample=start + found.sample)
         by_step = (x != y).reshape(len(x), x.shape[1], -1).any(axis=2)
         for sample in np.flatnonzero(by_step.any(axis=0)):
             number, step = start + int(sample), int(by_step[:, sample].argmax())
@@ -146,9 +156,11 @@ class Change:
         if not apart.any():
             return
         step, sample, *neuron = (int(i) for i in np.argwhere(apart)[0])
-        if self.first_value is None or step < self.first_value[1]:
+        if self.first_value is None or step < self.first_value.step:
             place = (step, sample, *neuron)
-            self.first_value = name, step, start + sample, tuple(neuron), float(x[place]), float(y[place])
+            self.first_value = Cell(
+                name, "membrane", step, start + sample, tuple(neuron), float(x[place]), float(y[place])
+            )
 
     def result(self) -> list[LayerChange]:
         """Layers in the order of the network."""

@@ -78,17 +78,24 @@ def _compiled(
         return made, program, None
     given = artifact.manifest.get("options")
     given = given if isinstance(given, dict) else {}
-    if given.get("calibration_samples"):
+    if given.get("calibration_samples") and options.calibration is None:
         remarks.append(
-            f"{source.where}: was calibrated on data that it does not hold, so its passes cannot be run again; for those, "
-            "name the model's file and say --calibrate"
+            f"{source.where}: was calibrated on data that it does not hold and that is not found, so its passes cannot be run "
+            "again; name that data: --calibrate DATA"
         )
         stages = [s.read_stage(source.graph, samples), *s.integer_stages(artifact.program, engine)]
-        stages[1] = replace(stages[1], may=s.ANYTHING)
+        stages[1] = replace(stages[1], may=s.UNKNOWN)
         return stages, artifact.program, artifact.folder
     per_channel, other = bool(given.get("per_channel", True)), given.get("layer_bits")
     layer_bits = {str(k): v for k, v in other.items() if isinstance(v, int)} if isinstance(other, dict) else {}
-    again = CompileOptions(_bits(given), given.get("guard_bits"), per_channel, layer_bits=layer_bits)
+    again = CompileOptions(
+        _bits(given),
+        given.get("guard_bits"),
+        per_channel,
+        options.calibration,
+        layer_bits,
+        str(given.get("rounding", "nearest")),
+    )
     stages = s.compile_stages(source.graph, source.target, again, engine, samples, artifact.program)
     return stages, artifact.program, artifact.folder
 

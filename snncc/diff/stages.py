@@ -28,11 +28,12 @@ AGAIN = "program (compiled again)"
 UNITS, BITS = "units", "bits"
 """The facts in which a quantising pass leaves what one unit of each neuron's weights is worth, and how many bits they have."""
 
-FLOAT32, LAST_BITS, CONSTANTS, DECLARED, STATES, WIDTH, NOTHING, ANYTHING = (
-    "float32", "last bits", "constants", "declared", "states", "width", "nothing", "anything",
+FLOAT32, LAST_BITS, CONSTANTS, DECLARED, STATES, WIDTH, NOTHING, ANYTHING, UNKNOWN = (
+    "float32", "last bits", "constants", "declared", "states", "width", "nothing", "anything", "unknown",
 )  # fmt: skip
 """What a stage may change: sums in float32; the last bits of float64 sums; constants, to whole numbers; constants, as far
-as the pass declares; states, by the rounding of leaks and shifts; states that leave their width; nothing; anything."""
+as the pass declares; states, by the rounding of leaks and shifts; states that leave their width; nothing; anything; what its
+passes may, which cannot be run again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Stage:
         graph, program: what it runs, where it is one.
         units: what one unit of each quantised neuron's weights is worth.
         declared: relative rounding of constants that the pass says it does, by field.
+        rewrites: rules of neurons, and fields of the output, that the pass says it writes in another way.
         note: what the pass did.
         bits: of a weight, for :data:`CONSTANTS`; layer_bits: of the weights into these neurons, where the pass says so.
         exponents: powers of two of these synapses.
@@ -60,6 +62,7 @@ class Stage:
     program: Program | None = None
     units: Mapping[str, Array] = field(default_factory=dict)
     declared: Mapping[str, float] = field(default_factory=dict)
+    rewrites: tuple[str, ...] = ()
     note: str = ""
     bits: int = 8
     layer_bits: Mapping[str, int] = field(default_factory=dict)
@@ -127,6 +130,7 @@ def _pass_stage(
         graph=made,
         units=units,
         declared=declared,
+        rewrites=tuple(getattr(one, "rewrites", ())),
         note=result.summary,
         bits=options.bits,
         layer_bits=dict(context.facts.get(BITS, {})),
@@ -149,7 +153,7 @@ def target_stage(target: Target, program: Program, folder: object, options: RunO
     recorded = replace(options, record=True)
 
     def run(inputs: Array) -> Trace:
-        return trace_program(program, target.run(program, folder, inputs, recorded))  # type: ignore[arg-type]
+        return trace_program(program, target.run(program, folder, inputs, recorded), target.name)  # type: ignore[arg-type]
 
     return Stage(target.name, NOTHING, run, program=program, few=True)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snncc.compare import check_complete
 from snncc.ir.fast import apply_fast, fast_is_there
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import run_graph
@@ -27,12 +28,14 @@ class Trace:
         spikes: (T, N, *shape) whole numbers, of the layers that fire, in the order of the network.
         membranes: (T, N, *shape) at the end of each step, in the float network's units, of the layers that never fire.
         scores: (N, classes) or (N, T, classes), in the stage's own units. predictions: (N,) or (N, T).
+        run: of a Program, all that its executor kept, as it kept it.
     """
 
     spikes: Mapping[str, Array]
     membranes: Mapping[str, Array]
     scores: Array
     predictions: Array
+    run: IntegerRecording | None = None
 
     @property
     def samples(self) -> int:
@@ -77,12 +80,15 @@ def over_shape(unit: Array, axes: int) -> Array:
     return unit.reshape(-1, *(1,) * (axes - 1)) if unit.size > 1 else unit.reshape(())
 
 
-def trace_program(program: Program, run: IntegerRecording) -> Trace:
-    """The recording of a Program; membranes of its readout only where the executor kept them."""
+def trace_program(program: Program, run: IntegerRecording, where: str = "the run") -> Trace:
+    """The recording of a Program; membranes of its readout only where the executor kept them. Raises :class:`TargetError`,
+    naming ``where``, when the spikes of a layer are missing."""
+    check_complete(run, [p.name for p in program.populations if p.fires], where)
     quiet = [p for p in program.populations if not p.fires]
     return Trace(
         {p.name: run.spikes[p.name] for p in program.populations if p.fires},
         {p.name: run.membranes[p.name] * (p.unit / 2.0**p.guard_bits) for p in quiet if p.name in run.membranes},
         run.scores,
         run.predictions,
+        run,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from snncc.compare import Cell
 from snncc.diff import judge as j
 from snncc.diff import stages as s
-from snncc.diff.audit import Audit, Offence, compare_programs
+from snncc.diff.audit import Audit, Offence, changed_choices, compare_programs
 from snncc.diff.measure import Change
 from snncc.diff.stages import Stage
 from snncc.diff.views import View, view_graph, view_program
@@ -28,7 +28,8 @@ COUNTED = ("spike_count", "weighted_count")
 SHOWN = 3
 """Constants beyond rounding that are named in a sentence."""
 
-SAME, TIES, ROUNDING, SATURATION, FAULT, OTHER = "same", "ties", "rounding", "saturation", "fault", "other"
+SAME, TIES, ROUNDING, SATURATION = "same", "ties", "rounding", "saturation"
+FAULT, OTHER, UNJUDGED = "fault", "other", "unjudged"
 CAUSES = {
     SAME: "no spike changes",
     TIES: "membranes at the threshold to the last bits of a float sum",
@@ -36,6 +37,7 @@ CAUSES = {
     SATURATION: "states beyond their width",
     FAULT: "beyond rounding",
     OTHER: "another network",
+    UNJUDGED: "not judged",
 }
 
 
@@ -68,22 +70,23 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
     c, a, b = pair.change, pair.before, pair.after
     if b.may == s.NOTHING and a.graph is not None and a.graph is b.graph:
         return Verdict(SAME, "did nothing")
+    offences = _offences(pair)
+    if offences:
+        return Verdict(FAULT, _listed(offences), c.first or c.unequal or c.first_value, offences=offences)
     if c.misfits:
-        name, sizes = next(iter(c.misfits.items()))
-        return Verdict(FAULT if b.may != s.ANYTHING else OTHER, f"{name} has another shape: {sizes}")
+        said = "; ".join(f"{name} is {sizes}" for name, sizes in list(c.misfits.items())[:1])
+        return Verdict(FAULT if b.may not in (s.ANYTHING, s.UNKNOWN) else OTHER, said)
+    if b.may == s.UNKNOWN:
+        return Verdict(UNJUDGED, "how it comes from the stage before cannot be run again")
     if b.may == s.ANYTHING:
         return Verdict(OTHER if c.roots or c.first_value else SAME, "two networks of which nothing is known")
+    if b.may == s.NOTHING:
+        cell = c.unequal or c.first or c.first_value
+        return Verdict(FAULT if cell else SAME, "must be equal cell by cell", cell)
     if c.answers and counts_spikes(a) and counts_spikes(b):
         return Verdict(FAULT, f"{c.answers:,} samples have the same spikes and another answer: readout or tie rule")
-    if b.may == s.CONSTANTS and pair.audit is not None:
-        return _by_constants(pair, pair.audit)
-    if b.may == s.NOTHING and not b.few and a.program is not None and b.program is not None:
-        changed = compare_programs(a.program, b.program)
-        if changed:
-            return Verdict(FAULT, _listed(changed), c.first, offences=changed)
-    if b.may in (s.NOTHING, s.CONSTANTS):
-        exact = "must be equal cell by cell"
-        return Verdict(FAULT, exact, c.first) if c.roots or c.first_value else Verdict(SAME, exact)
+    if b.may == s.CONSTANTS:
+        return _by_constants(pair)
     numbers = sorted({*sorted(c.roots, key=lambda n: (c.roots[n], n))[:JUDGED], *range(few)})
     found = _judge(a, b, some(numbers), np.asarray(numbers))
     if found is None:
@@ -125,11 +128,24 @@ def _listed(offences: Sequence[Offence]) -> str:
     return "; ".join(map(str, offences[:SHOWN])) + more
 
 
-def _by_constants(pair: Pair, checked: Audit) -> Verdict:
+def _offences(pair: Pair) -> list[Offence]:
+    """What is known, without a run, to be other than it may."""
+    a, b = pair.before, pair.after
+    if b.may == s.CONSTANTS and pair.audit is not None:
+        return pair.audit.offences
+    if b.may == s.NOTHING and not b.few and a.program is not None and b.program is not None:
+        return compare_programs(a.program, b.program)
+    if b.may in (s.LAST_BITS, s.DECLARED) and a.graph is not None and b.graph is not None:
+        return changed_choices(a.graph, b.graph, b.rewrites)
+    return []
+
+
+def _by_constants(pair: Pair) -> Verdict:
     c = pair.change
-    if checked.offences:
-        return Verdict(FAULT, _listed(checked.offences), c.first, offences=checked.offences)
-    clipped = sum(checked.clipped.values())
+    if pair.audit is None:
+        cell = c.first or c.first_value
+        return Verdict(FAULT if cell else SAME, "must be equal cell by cell", cell)
+    clipped = sum(pair.audit.clipped.values())
     said = "every constant is the trained one, rounded" + (f"; {clipped:,} weights clipped" if clipped else "")
     return Verdict(ROUNDING if c.roots else SAME, said)
 

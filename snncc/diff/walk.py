@@ -46,7 +46,8 @@ class Step:
             drop from the first stage to the last, None where that is 0 or the stage saw only some samples.
         judged: how many samples were looked into; explained: how many of the differing ones are by what the stage may do.
         offences: constants that rounding does not explain. clipped: weights cut to the largest one, by layer.
-        misfits: layers whose shapes differ; alone: layers that only one stage has.
+        misfits: layers whose shapes differ; alone: layers that only one stage has. by_target: the stage after is a
+            target's run of the Program before.
     """
 
     before: str
@@ -69,6 +70,7 @@ class Step:
     misfits: dict[str, str] = field(default_factory=dict)
     alone: tuple[str, ...] = ()
     note: str = ""
+    by_target: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ def walk(
     if len(stages) < 2:
         raise InputError("there is only one stage; a difference needs two")
     main, repaired = _with_repairs([stage for stage in stages if not stage.few], samples)
-    pairs = [Pair(a, b, Change(tau)) for a, b in pairwise(main)]
+    pairs = [Pair(a, b, Change(tau, exact=b.may == s.NOTHING)) for a, b in pairwise(main)]
     for pair in pairs:
         pair.audit = repaired.get(pair.after.name)
     overall = Pair(main[0], main[-1], Change(tau))
@@ -170,8 +172,15 @@ def _traces(stages: Sequence[Stage], chunk: Array) -> Iterator[Trace]:
     trace: Trace | None = None
     for i, stage in enumerate(stages):
         again = stage.may == s.NOTHING and stage.graph is not None and stage.graph is stages[i - 1].graph
-        trace = trace if again and trace is not None else stage.run(chunk)
+        trace = trace if again and trace is not None else _run(stage, chunk)
         yield trace
+
+
+def _run(stage: Stage, chunk: Array) -> Trace:
+    try:
+        return stage.run(chunk)
+    except InputError as error:
+        raise InputError(f"{stage.name}: what it leaves does not run on the data: {error}") from error
 
 
 def _with_repairs(stages: list[Stage], samples: int) -> tuple[list[Stage], dict[str, Audit]]:
@@ -204,7 +213,7 @@ def _few_pairs(stages: Sequence[Stage], main: Sequence[Stage], chunk: Array, tau
     pairs = []
     for stage in (x for x in stages if x.few):
         before = s.program_stage(stage.program, s.reference_engine, main[-1].name)  # type: ignore[arg-type]
-        pair = Pair(before, stage, Change(tau), fewer=True)
+        pair = Pair(before, stage, Change(tau, exact=True), fewer=True)
         pair.change.add(0, before.run(chunk), stage.run(chunk))
         pairs.append(pair)
     return pairs
@@ -254,8 +263,12 @@ def _step(pair: Pair, scores: _Scores, some: Pick, few: int) -> Step:
     return Step(
         a.name, b.name, verdict.cause, verdict.why, c.samples, len(c.roots), c.first, verdict.fault, c.result(),
         accuracy, drop, interval, None if pair.fewer else scores.share(drop), verdict.judged, verdict.explained,
-        verdict.offences, dict(checked.clipped) if checked else {}, c.misfits, c.alone, b.note,
+        verdict.offences, dict(checked.clipped) if checked else {}, c.misfits, c.alone, b.note, _is_target(b),
     )  # fmt: skip
+
+
+def _is_target(stage: Stage) -> bool:
+    return stage.program is not None and stage.may == s.NOTHING and stage.name != s.PROGRAM
 
 
 def _step_findings(step: Step) -> list[Finding]:
@@ -264,17 +277,17 @@ def _step_findings(step: Step) -> list[Finding]:
         return []
     layers = dict.fromkeys(o.layer for o in step.offences if o.layer)
     cell = step.fault or step.first
-    layer = cell.layer if cell else next(iter(layers or step.misfits), step.after)
+    layer = cell.layer if cell else next(iter(layers or step.misfits), "the network")
     if step.cause == SATURATION:
         remedy = "fewer --guard-bits, --bits or time steps; snncc compile says which states may leave their width"
         return [
             Finding(layer, f"saturation at {step.after}", str(cell), "no state beyond its width", remedy, "warning")
         ]
     remedy = f"look at what it does: snncc compile MODEL --print-after {step.after.partition(' ')[0]}"
-    if step.after in (s.PROGRAM, s.LOWER):
+    if step.by_target:
+        remedy = "the target does not run the Program as its golden interpreter does (snncc verify): tell its author"
+    elif step.after in (s.PROGRAM, s.LOWER):
         remedy = "the Program is not what compiling makes of this network: compile the model again, with this snncc"
     elif step.offences:
-        remedy = f"these constants were not rounded but changed, by {step.after}: mend that pass"
-    elif not step.why.startswith(("a membrane", "the same membrane")) and not step.misfits:
-        remedy = "the target does not run the Program as its golden interpreter does (snncc verify): tell its author"
+        remedy = f"this was not rounded but changed, by {step.after}: mend that pass"
     return [Finding(layer, f"{step.after} goes beyond rounding", str(cell or step.why), step.why, remedy)]

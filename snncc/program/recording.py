@@ -122,6 +122,12 @@ def _read_1(folder: Path, program: Program, facts: Mapping[str, Any]) -> Recorde
         wanted = (program.time_steps, samples, *population.shape)
         if arrays[name].shape != wanted:
             raise ArtifactError(f"{where}: {name} has shape {arrays[name].shape}, not {wanted}; {_ANEW}")
+    of_answers = (samples, program.time_steps) if program.readout.each_step else (samples,)
+    if arrays["predictions"].shape != of_answers or arrays["scores"].shape[:-1] != of_answers:
+        raise ArtifactError(
+            f"{where}: predictions and scores have shapes {arrays['predictions'].shape} and {arrays['scores'].shape}; the network "
+            f"gives {of_answers} answers; {_ANEW}"
+        )
     spikes = {p.name: arrays[name].astype(np.int64) for name, p in names.items()}
     if spikes_sha256(program, spikes) != facts.get("sha256"):
         raise ArtifactError(f"{where}: its spikes are not those that {FACTS} speaks of; {_ANEW}")

@@ -95,7 +95,7 @@ def lines(walk: Walk) -> list[tuple[str, str]]:
     for step in walk.steps:
         if step.cause == FAULT:
             cell = step.fault or step.first
-            found.append(("beyond", f"{step.after}: {cell or 'no spike of these samples'}"))
+            found.append(("beyond", f"{step.after}: {cell or 'no cell of these samples'}"))
             found.append(("why", step.why))
         elif step.differing or step.clipped:
             found.append(("within", f"{step.after}: {CAUSES[step.cause]}; {step.why}"))

@@ -14,7 +14,7 @@ from snncc.compiler import compile_graph, write_compilation
 from snncc.frontends.nir_export import export_nir
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.pipeline import Context
-from snncc.program.artifact import write_artifact
+from snncc.program.artifact import read_artifact, write_artifact
 from snncc.registry import get_target
 from snncc.target import CompileOptions
 
@@ -131,3 +131,43 @@ def test_what_is_refused(snncc, files: dict[str, Path], arguments: list[str], sa
 
     code, _, err = snncc("diff", *map(path, arguments), "--data", files["data.npz"])
     assert code == 2 and said in err and "Traceback" not in err
+
+
+def test_a_calibrated_folder(snncc, files: dict[str, Path], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Its passes are run again on the data that it names, or that is named, and on no other."""
+    own, plain = tmp_path / "own.npz", files["plain.npz"]
+    own.write_bytes(plain.read_bytes())
+    asked = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", own, "--calibration-samples", 3)
+    code, _, err = snncc("compile", files["right.nir"], *asked, "-o", tmp_path / "net")
+    assert code == 0, err
+    run = ("diff", tmp_path / "net", "--data", plain, "--json")
+    code, out, _ = snncc(*run)
+    known = json.loads(out)
+    assert code == 0 and known["stages"][-4:] == ["quantise", "learn-rounding", "program", "fixed-sim"]
+    own.unlink()
+    code, out, err = snncc(*run)
+    steps = json.loads(out)["steps"]
+    assert code == 0 and [s["cause"] for s in steps] == ["unjudged", "same"] and "name that data: --calibrate" in err
+    code, out, _ = snncc(*run, "--calibrate", plain)
+    assert code == 0 and json.loads(out)["steps"] == known["steps"]
+    x = np.load(plain)["x"]
+    np.savez(tmp_path / "other.npz", x=x[::-1])
+    code, _, err = snncc(*run, "--calibrate", tmp_path / "other.npz")
+    assert code == 2 and "its first 3 samples are not those that" in err
+    code, _, err = snncc("diff", files["good"], "--data", plain, "--calibrate", plain)
+    assert code == 2 and "was not calibrated" in err
+
+
+def test_a_fault_in_a_calibrated_folder(snncc, files: dict[str, Path], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    plain = files["plain.npz"]
+    asked = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", plain, "--calibration-samples", 3)
+    assert snncc("compile", files["right.nir"], *asked, "-o", tmp_path / "net")[0] == 0
+    made = read_artifact(tmp_path / "net")
+    populations = [replace(p, threshold=2 * p.threshold) if p.name == "lif2" else p for p in made.program.populations]
+    spoilt = replace(made.program, populations=tuple(populations))
+    manifest = {name: made.manifest[name] for name in ("target", "options")}
+    write_artifact(tmp_path / "bad", spoilt, made.graph, manifest, {}, get_target("fixed-sim").emit)
+    code, out, _ = snncc("diff", tmp_path / "bad", "--data", plain, "--json")
+    fault = json.loads(out)["first_fault"]
+    assert code == 1 and fault["stage"] == "program" and fault["why"].startswith("threshold[0] of lif2 is")
+    assert fault["cell"]["layer"] == "lif2"

@@ -58,7 +58,7 @@ def test_the_same_spikes_on_every_executor(snncc: Any, folder: Path, on: tuple[s
     code, out, err = snncc("replay", folder, *on, "--json")
     assert code == 0, err
     found = json.loads(out)
-    assert found["passed"] and found["samples"] == 5 and found["cells"] == 5 * (8 * 12 + 3)
+    assert found["passed"] and found["samples"] == 5 and found["cells"] == 5 * (8 * 12 + 3 + 1)
     assert found["sha256"]["recorded"] == found["sha256"]["replayed"]
     assert spikes(folder) > 50
     code, out, _ = snncc("replay", folder, *on)
@@ -102,6 +102,12 @@ def test_a_program_that_fires_otherwise_fails(snncc: Any, folder: Path) -> None:
     assert code == 1 and "FAIL" in out and "cells differ, first last spikes[" in out and "not " in out
 
 
+def test_another_recorded_answer_fails(snncc: Any, folder: Path) -> None:
+    changed(folder, "recorded.npz", lambda arrays: arrays.update(predictions=(arrays["predictions"] + 1) % 3))
+    code, out, _ = snncc("replay", folder)
+    assert code == 1 and "as recorded" in out and "5 of 500 cells differ, first readout prediction of sample 0" in out
+
+
 MISTAKES: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "newer": (
         "recorded.json",
@@ -124,6 +130,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "missing": ("recorded.npz", lambda v: v.pop("spikes/lif"), "spikes/lif is missing"),
     "shape": ("recorded.npz", lambda v: v.update({"spikes/lif": v["spikes/lif"][:3]}), "spikes/lif has shape"),
     "reals": ("recorded.npz", lambda v: v.update(scores=v["scores"] * 0.5), "holds more than whole numbers"),
+    "answers": ("recorded.npz", lambda v: v.update(predictions=v["predictions"][:2]), "the network gives (5,) answers"),
     "inputs": ("recorded.npz", lambda v: v.update(inputs=v["inputs"][..., :4]), "does not fit its program"),
 }
 

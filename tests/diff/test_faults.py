@@ -21,6 +21,7 @@ from small_net import (
 )
 
 from snncc.diff.stages import ANYTHING, compile_stages, read_stage
+from snncc.errors import InputError
 from snncc.ir.graph import Graph
 from snncc.ir.nodes import Conv2d
 from snncc.target import CompileOptions
@@ -141,7 +142,7 @@ def test_a_comparison_changed_in_a_pass_is_no_tie() -> None:
     target = faulty_target("merge-synapses", dynamics("lif2", compare=">"))
     step = walked(compile_stages(graph_of(net), target, CompileOptions())).first_fault
     assert step is not None and step.after == "merge-synapses" and named(step.first) == expected == named(step.fault)
-    assert "comparison" in step.why
+    assert step.why == "compare of lif2 is >, not >="
 
 
 def test_an_answer_that_no_spike_explains() -> None:
@@ -152,4 +153,36 @@ def test_an_answer_that_no_spike_explains() -> None:
     assert (counts.argmax(axis=1) != 3 - counts[:, ::-1].argmax(axis=1)).any()
     found = walked(compile_stages(graph, faulty_target("merge-synapses", spoil), CompileOptions()))
     step = found.first_fault
-    assert step is not None and step.after == "merge-synapses" and "tie rule" in step.why and step.first is None
+    assert (
+        step is not None
+        and step.after == "merge-synapses"
+        and step.why.startswith("ties of output is")
+        and step.first is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            node("output", lambda output: replace(output, readout="membrane")),
+            "readout of output is membrane, not spike_count",
+        ),
+        (dynamics("lif3", reset="subtract", reset_value=0.0), "reset of lif3 is subtract, not to_value"),
+        (dynamics("lif1", levels=3), "levels of lif1 is 3, not 1"),
+    ],
+)
+def test_a_rule_changed_in_a_float_pass(spoil: Callable[[Graph], Graph], said: str) -> None:
+    """A pass that changes no rule may not, whether a spike of these samples shows it or not."""
+    found = walked(compile_stages(graph_of(random_net()), faulty_target("fold-pooling", spoil), CompileOptions()))
+    step = found.first_fault
+    assert step is not None and step.after == "fold-pooling" and step.why == said
+    finding = next(f for f in found.findings if "beyond rounding" in f.what)
+    assert finding.layer == {"output": "lif3"}.get(said.split()[2], said.split()[2])
+    assert "mend that pass" in finding.remedy
+
+
+def test_a_pass_that_leaves_steps_out_is_named() -> None:
+    shorter = faulty_target("fold-pooling", lambda graph: replace(graph, time_steps=graph.time_steps - 1))
+    with pytest.raises(InputError, match="fold-pooling: what it leaves does not run on the data"):
+        walked(compile_stages(graph_of(random_net()), shorter, CompileOptions()))

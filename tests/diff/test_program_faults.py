@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from planted_faults import FIXED, X, named, negated, program_with, projection_with, walked
 from small_net import (
+    Place,
     down,
     first_place,
     graph_of,
@@ -20,6 +21,8 @@ from small_net import (
 
 from snncc.compiler import compile_graph
 from snncc.diff.stages import compile_stages, target_stage
+from snncc.diff.walk import Step
+from snncc.errors import TargetError
 from snncc.program.lower import lower
 from snncc.program.program import Arithmetic, Program
 from snncc.program.reference import run_reference
@@ -94,6 +97,49 @@ def test_a_target_that_rounds_leaks_down() -> None:
     found = walked([*stages, target_stage(odd, program, None, RunOptions())])
     step = found.first_fault
     assert expected is not None and step is not None and step.after == "odd-chip" and named(step.first) == expected
+
+
+def added(array: Array, place: tuple[int, ...]) -> Array:
+    made = array.copy()
+    made[place] += 1
+    return made
+
+
+TARGET_FAULTS: dict[str, tuple[Callable[[Any], Any], Place]] = {
+    "membrane of a hidden layer": (
+        lambda run: replace(run, membranes={**run.membranes, "lif2": added(run.membranes["lif2"], (3, 2, 5))}),
+        ("lif2", 3, 2, (5,)),
+    ),
+    "score": (lambda run: replace(run, scores=added(run.scores, (1, 3))), ("readout", -1, 1, (3,))),
+    "answers": (lambda run: replace(run, predictions=added(run.predictions, (2,)) % 4), ("readout", -1, 2, ())),
+}
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("fault", TARGET_FAULTS)
+def test_a_target_whose_spikes_are_right(fault: str, few: bool) -> None:
+    """Spikes alone do not tell: all that a target gives is compared, on some samples or on all."""
+    spoil, expected = TARGET_FAULTS[fault]
+    program = compile_graph(graph_of(random_net()), FIXED).program
+
+    def first_fault(odd: Target) -> Step | None:
+        stages = compile_stages(graph_of(random_net()), FIXED, CompileOptions())
+        return walked([*stages, replace(target_stage(odd, program, None, RunOptions()), few=few)]).first_fault
+
+    step = first_fault(on_target(lambda p, x: spoil(run_reference(p, x))))
+    assert step is not None and step.after == "odd-chip" and step.differing == 0 and named(step.fault) == expected
+    assert first_fault(on_target(run_reference)) is None
+
+
+def test_a_target_that_leaves_a_layer_out() -> None:
+    def short(program: Program, x: Array) -> Any:
+        run = run_reference(program, x)
+        return replace(run, spikes={n: s for n, s in run.spikes.items() if n != "lif2"})
+
+    program = compile_graph(graph_of(random_net()), FIXED).program
+    stages = compile_stages(graph_of(random_net()), FIXED, CompileOptions())
+    with pytest.raises(TargetError, match="odd-chip: gives no spikes of lif2"):
+        walked([*stages, target_stage(on_target(short), program, None, RunOptions())])
 
 
 @pytest.mark.parametrize("bits", [14, 15])
