@@ -85,7 +85,7 @@ def _other_shape(a: Array, b: Array) -> str:
     """Where recordings (T, N, *shape) differ in shape."""
     if len(a) != len(b):
         return f"{len(a)} time steps before, {len(b)} after"
-    return f"of another shape: {a.shape[2:]} before, {b.shape[2:]} after"
+    return f"another shape: {a.shape[2:]} before, {b.shape[2:]} after"
 
 
 def _apart(a: Array, b: Array) -> Array:

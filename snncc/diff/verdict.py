@@ -74,7 +74,7 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
     if offences:
         return Verdict(FAULT, _listed(offences), c.first or c.unequal or c.first_value, offences=offences)
     if c.misfits:
-        said = "; ".join(f"{name} is {sizes}" for name, sizes in list(c.misfits.items())[:1])
+        said = "; ".join(f"{name} has {sizes}" for name, sizes in list(c.misfits.items())[:1])
         return Verdict(FAULT if b.may not in (s.ANYTHING, s.UNKNOWN) else OTHER, said)
     if b.may == s.UNKNOWN:
         return Verdict(UNJUDGED, "how it comes from the stage before cannot be run again")

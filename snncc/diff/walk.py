@@ -277,7 +277,8 @@ def _step_findings(step: Step) -> list[Finding]:
         return []
     layers = dict.fromkeys(o.layer for o in step.offences if o.layer)
     cell = step.fault or step.first
-    layer = cell.layer if cell else next(iter(layers or step.misfits), "the network")
+    shown = [cell.layer] if cell else [*step.misfits, "the network"]
+    layer = next(iter([*layers, *shown]))
     if step.cause == SATURATION:
         remedy = "fewer --guard-bits, --bits or time steps; snncc compile says which states may leave their width"
         return [

@@ -155,3 +155,20 @@ def test_rounding_alone_is_no_fault() -> None:
         for options in (CompileOptions(), CompileOptions(bits=3), CompileOptions(per_channel=False, guard_bits=0)):
             found = walked(compile_stages(graph_of(random_net(5)), target, options))
             assert found.first_fault is None and any(step.cause == "rounding" for step in found.steps)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "layer", "what"),
+    [
+        (dynamics("lif1", spike_value=2.0), "lif1", "spike_value"),
+        (node("output", lambda output: replace(output, ties="highest_index")), "output", "ties"),
+    ],
+)
+def test_a_rule_changed_in_quantisation(spoil: Callable[[Graph], Graph], layer: str, what: str) -> None:
+    """Laid to the pass and its layer, not to what comes behind."""
+    found = walked(compile_stages(graph_of(random_net()), faulty_target("quantise", spoil), CompileOptions()))
+    step = found.first_fault
+    assert step is not None and step.after == "quantise"
+    assert [(o.layer, o.field) for o in step.offences] == [(layer, what)]
+    finding = next(f for f in found.findings if "quantise goes beyond" in f.what)
+    assert finding.layer == layer and "by quantise: mend that pass" in finding.remedy
