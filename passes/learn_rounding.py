@@ -19,7 +19,7 @@ from snncc.ir.nodes import Conv1d, Conv2d, Dense, Neuron, Node
 from snncc.ir.shapes import infer_shapes
 from snncc.passes.balance import mean_back, rates_back
 from snncc.passes.forward import Known, groups, paths_into, simulate, source_values
-from snncc.passes.moments import Weighted, filtered, lacking, moments
+from snncc.passes.moments import Gathered, Weighted, lacking, moments
 from snncc.passes.quantise import QUANTISED, UNITS, Quantised
 from snncc.passes.quantise_dynamics import quantise_dynamics
 from snncc.passes.rounding import Moments, learn, nearest, objective, pass_errors_on
@@ -167,10 +167,10 @@ def _layer_of(made: Quantised, name: str, trained: Known, arriving: Known) -> _L
     seen = {}
     for path in paths_into(made.graph, name):
         node, known, wanted = synapses[path.synapse], arriving[path.source], trained[path.source]
-        gathered = filtered(known, neuron.dynamics)
+        gathered = Gathered(known, neuron.dynamics)
         seen[path.synapse] = [Moments(m) for m in moments(node, gathered)]
         if known is not wanted:
-            lack = lacking(node, gathered, filtered(wanted, neuron.dynamics))
+            lack = lacking(node, gathered, Gathered(wanted, neuron.dynamics))
             synapses[path.synapse] = _recalled(node, seen[path.synapse], lack)
     return _Layer(synapses, seen, made.chosen[name][0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,38 +18,59 @@ ROWS_PER_WEIGHT = 32
 LEAST_ROWS = 1 << 15
 WINDOWS_PER_IMAGE = 32
 """Taken of an image at least, on average; so many images are looked at, at most."""
+SAMPLES_AT_ONCE = 64
 
 
-def filtered(spikes: Array, dynamics: Dynamics) -> Array:
-    """What has gathered on the membrane from ``spikes`` (T, N, *shape) at each step, were there no resets: leaks as those of the
-    neuron they reach. An error of a weight times this is an error of its membrane."""
-    if len(spikes) == 1:
-        return spikes.astype(np.float32)
-    membrane = float(np.mean(dynamics.membrane_decay))
-    current = 0.0 if dynamics.current_decay is None else float(np.mean(dynamics.current_decay))
-    made = np.empty(spikes.shape, np.float32)
-    u = v = np.zeros(spikes.shape[1:], np.float32)
-    for t, x in enumerate(spikes):
-        u = current * u + x
-        v = membrane * v + u
-        made[t] = v
-    return made
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What has gathered on the membrane of a neuron from ``spikes`` (T, N, *shape) at each step, were there no resets: leaks as
+    those of the neuron. An error of a weight times this is an error of its membrane. Made where it is asked for: of thousands of
+    images it would take gigabytes."""
+
+    spikes: Array
+    dynamics: Dynamics
+
+    def at(self, numbers: Array) -> Array:
+        """(M, *shape), float32, at the steps t of the samples n whose rising ``numbers`` (M,) are t·N + n."""
+        samples = self.spikes.shape[1]
+        made = np.empty((len(numbers), *self.spikes.shape[2:]), np.float32)
+        step, sample = np.divmod(numbers, samples)
+        for start in range(0, samples, SAMPLES_AT_ONCE):
+            here = (sample >= start) & (sample < start + SAMPLES_AT_ONCE)
+            if here.any():
+                part = self._filtered(self.spikes[:, start : start + SAMPLES_AT_ONCE])
+                made[here] = part[step[here], sample[here] - start]
+        return made
+
+    def _filtered(self, spikes: Array) -> Array:
+        if len(spikes) == 1:
+            return spikes.astype(np.float32)
+        d = self.dynamics
+        membrane = float(np.mean(d.membrane_decay))
+        current = 0.0 if d.current_decay is None else float(np.mean(d.current_decay))
+        made = np.empty(spikes.shape, np.float32)
+        u = v = np.zeros(spikes.shape[1:], np.float32)
+        for t, x in enumerate(spikes):
+            u = current * u + x
+            v = membrane * v + u
+            made[t] = v
+        return made
 
 
-def moments(node: Weighted, values: Array) -> list[Array]:
-    """Covariances (K, K) of the K inputs that a weight row of ``node`` sums, one a group, over ``values`` (T, N, *shape).
+def moments(node: Weighted, values: Gathered) -> list[Array]:
+    """Covariances (K, K) of the K inputs that a weight row of ``node`` sums, one a group, over ``values``.
     What the mean of an error does is left to the bias."""
     found = [_covariance(rows, rows) for rows in _centred(node, values)]
     return [(m + m.T) / 2 for m in found]
 
 
-def lacking(node: Weighted, values: Array, wanted: Array) -> list[Array]:
+def lacking(node: Weighted, values: Gathered, wanted: Gathered) -> list[Array]:
     """Covariances (K, K) of the inputs with what they lack, ``wanted`` less ``values``, of the same samples, steps and places."""
     pairs = zip(_centred(node, values), _centred(node, wanted), strict=True)
     return [_covariance(rows, np.subtract(other, rows, out=other)) for rows, other in pairs]
 
 
-def _centred(node: Weighted, values: Array) -> Iterator[Array]:
+def _centred(node: Weighted, values: Gathered) -> Iterator[Array]:
     """Inputs (M, K) of the weight rows of each group, less their means; a group at a time, as they may take gigabytes."""
     rng = np.random.default_rng(0)
     for group in range(getattr(node, "groups", 1)):
@@ -61,29 +83,35 @@ def _covariance(rows: Array, others: Array) -> Array:
     return (rows.T @ others).astype(np.float64) / len(rows)
 
 
-def _rows(node: Weighted, values: Array, group: int, rng: np.random.Generator) -> Array:
+def _rows(node: Weighted, values: Gathered, group: int, rng: np.random.Generator) -> Array:
     """Inputs (M, K) of a weight row of a group: all there are, or some of them drawn by chance."""
     width = int(np.prod(node.weight.shape[1:]))
     most = max(LEAST_ROWS, ROWS_PER_WEIGHT * width)
+    steps, samples, *shape = values.spikes.shape
     if isinstance(node, Dense):
-        flat = values.reshape(-1, width)
-        return flat if len(flat) <= most else flat[np.sort(rng.choice(len(flat), most, replace=False))]
-    flat = values.reshape(-1, *values.shape[2:])
-    images = max(1, most // WINDOWS_PER_IMAGE)
-    if len(flat) > images:
-        flat = flat[np.sort(rng.choice(len(flat), images, replace=False))]
+        each = int(np.prod(shape)) // width  # rows of a sample and step
+        chosen = _some(steps * samples * each, most, rng)
+        numbers, place = np.unique(chosen // each, return_inverse=True)
+        dense: Array = values.at(numbers).reshape(-1, each, width)[place, chosen % each]
+        return dense
+    channels = slice(group * node.weight.shape[1], (group + 1) * node.weight.shape[1])
+    part = Gathered(values.spikes[:, :, channels], values.dynamics).at(
+        _some(steps * samples, max(1, most // WINDOWS_PER_IMAGE), rng)
+    )
     if isinstance(node, Conv1d):
-        flat = flat[:, :, None, :]
+        part = part[:, :, None, :]
         kernel, stride, padding, dilation = (
             (1, node.weight.shape[2]), (1, node.stride), (0, node.padding), (1, node.dilation),
         )  # fmt: skip
     else:
         kernel, stride, padding, dilation = node.weight.shape[2:], node.stride, node.padding, node.dilation
-    part = flat[:, group * node.weight.shape[1] : (group + 1) * node.weight.shape[1]]
     seen = windows(part, kernel, stride, padding, dilation)
     places = (len(seen), *seen.shape[2:4])
-    total = int(np.prod(places))
-    numbers = np.arange(total) if total <= most else np.sort(rng.choice(total, most, replace=False))
-    n, row, column = np.unravel_index(numbers, places)
-    found: Array = seen[n, :, row, column].reshape(len(numbers), width)
+    n, row, column = np.unravel_index(_some(int(np.prod(places)), most, rng), places)
+    found: Array = seen[n, :, row, column].reshape(len(n), width)
     return found
+
+
+def _some(total: int, most: int, rng: np.random.Generator) -> Array:
+    """0 .. total − 1, or ``most`` of them drawn by chance, rising."""
+    return np.arange(total) if total <= most else np.sort(rng.choice(total, most, replace=False))

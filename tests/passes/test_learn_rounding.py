@@ -10,17 +10,18 @@ import networks
 import numpy as np
 import pytest
 from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from snncc.compiler import Compilation, compile_graph
 from snncc.errors import InputError, SnnccError, UnsupportedError
-from snncc.ir.dynamics import Dynamics
+from snncc.ir.dynamics import Dynamics, initial_state, step
 from snncc.ir.graph import Edge, Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import AvgPool2d, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Output
 from snncc.memory import word_bits
 from snncc.passes import learn_rounding
 from snncc.passes.forward import groups, simulate, source_values
-from snncc.passes.moments import lacking, moments
+from snncc.passes.moments import Gathered, lacking, moments
 from snncc.passes.rounding import DAMPING, Moments
 from snncc.program.reference import run_reference
 from snncc.registry import get_target
@@ -159,7 +160,8 @@ def test_what_spikes_have_lost_is_made_up_for() -> None:
     wanted = weight + np.outer(weight[:, 0], [0, 1 / ridge, 0]) * (weight != 0)
 
     def made(node: Any, values: Array, complete: Array) -> Array:
-        seen, lack = [Moments(m) for m in moments(node, values)], lacking(node, values, complete)
+        now, wanted = (Gathered(x, Dynamics()) for x in (values, complete))
+        seen, lack = [Moments(m) for m in moments(node, now)], lacking(node, now, wanted)
         return learn_rounding._recalled(node, seen, lack).weight
 
     np.testing.assert_allclose(made(Dense(weight), arriving, trained), wanted, atol=0.05)
@@ -169,6 +171,21 @@ def test_what_spikes_have_lost_is_made_up_for() -> None:
     grouped = Conv2d(np.concatenate([weight, 2 * weight])[:, :, None, None], groups=2)
     np.testing.assert_allclose(made(grouped, *twice)[:, :, 0, 0], np.concatenate([wanted, 2 * wanted]), atol=0.1)
     assert np.array_equal(made(Dense(weight), trained, trained), weight)
+
+
+@given(st.integers(1, 3), st.integers(1, 150), st.booleans(), st.integers(0, 2**32 - 1))
+def test_what_has_gathered_is_that_of_the_neuron(steps: int, samples: int, current: bool, seed: int) -> None:
+    """The membrane without a threshold, at any steps and samples that are asked for."""
+    random = RNG(seed)
+    d = Dynamics(membrane_decay=0.75, current_decay=0.5 if current else None, fires=False, reset="none")
+    spikes = random.integers(0, 3, (steps, samples, 2)).astype(np.int8)
+    numbers = np.flatnonzero(random.random(steps * samples) < 0.6)
+    state, membranes = initial_state(d, (samples, 2), np.float32), []
+    for x in spikes:
+        state = step(d, state, x.astype(np.float32))
+        membranes.append(state.v)
+    expected = (np.stack(membranes) if steps > 1 else spikes).reshape(-1, 2)[numbers]
+    np.testing.assert_array_equal(Gathered(spikes, d).at(numbers), expected)
 
 
 @pytest.mark.parametrize("name", ["feed-forward", "pooled currents", "over time"])
