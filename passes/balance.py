@@ -7,7 +7,7 @@ import numpy as np
 from snncc.ir.graph import Graph
 from snncc.ir.nodes import MaxPool2d, Neuron
 from snncc.ir.shapes import infer_shapes
-from snncc.passes.forward import Known, apply_path, paths_into, simulate
+from snncc.passes.forward import Known, apply_path, paths_into, simulate_in_parts
 
 Array = np.ndarray
 
@@ -36,7 +36,7 @@ def rates_back(graph: Graph, name: str, wanted: Array, deployed: Known) -> tuple
     target = wanted.sum(axis=0, dtype=np.float32)
     lack = _channels(target - now.sum(axis=0, dtype=np.float32)) / graph.time_steps
     step = np.round(lack.reshape(column) * np.mean(neuron.dynamics.level_spacing)) + 0.0
-    tried = simulate(_with_bias(graph, name, step), [name], deployed)[name]
+    tried = simulate_in_parts(_with_bias(graph, name, step), [name], deployed)[name]
     gains = (_count_error(target, tried) < _count_error(target, now)).reshape(column)
     step = np.where(gains, step, 0.0)
     return _with_bias(graph, name, step), step, np.where(gains, tried, now)
@@ -54,7 +54,9 @@ def _with_bias(graph: Graph, name: str, added: Array) -> Graph:
 
 def _count_error(target: Array, spikes: Array) -> Array:
     """(C,) mean squared difference of the counts of spikes (T, N, C, …) from ``target`` (N, C, …)."""
-    return _channels(np.square(target - spikes.sum(axis=0, dtype=np.float32)))
+    apart = spikes.sum(axis=0, dtype=np.float32)
+    np.subtract(target, apart, out=apart)
+    return _channels(np.square(apart, out=apart))
 
 
 def _mean_current(graph: Graph, name: str, known: Known) -> Array:

@@ -21,6 +21,8 @@ Array = np.ndarray
 Known = Mapping[str, Array]
 """Population to its spikes (T, N, *shape), or to (1, N, *shape) where it is the same at every step."""
 
+SAMPLES_AT_ONCE = 1024
+
 
 @dataclass(frozen=True)
 class Path:
@@ -123,6 +125,22 @@ def simulate(
                 observe(name, t, current)
             states[name] = step(dynamics[name], states[name], current)
             made[name][t] = states[name].spikes
+    return made
+
+
+def simulate_in_parts(graph: Graph, members: Iterable[str], known: Known) -> dict[str, Array]:
+    """:func:`simulate`, some samples at a time, for their currents and states are floats, and take far more memory than spikes."""
+    names = list(members)
+    sources = {p.source for n in names for p in paths_into(graph, n)}
+    heard = {n: x for n, x in known.items() if n in sources} or dict(known)
+    samples = next(iter(heard.values())).shape[1]
+    made: dict[str, Array] = {}
+    for start in range(0, samples, SAMPLES_AT_ONCE):
+        part = slice(start, start + SAMPLES_AT_ONCE)
+        for name, spikes in simulate(graph, names, {n: x[:, part] for n, x in heard.items()}).items():
+            if name not in made:
+                made[name] = np.empty((len(spikes), samples, *spikes.shape[2:]), spikes.dtype)
+            made[name][:, part] = spikes
     return made
 
 

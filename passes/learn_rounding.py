@@ -18,7 +18,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.nodes import Conv1d, Conv2d, Dense, Neuron, Node
 from snncc.ir.shapes import infer_shapes
 from snncc.passes.balance import mean_back, rates_back
-from snncc.passes.forward import Known, groups, paths_into, simulate, source_values
+from snncc.passes.forward import Known, groups, paths_into, simulate_in_parts, source_values
 from snncc.passes.moments import Gathered, Weighted, lacking, moments
 from snncc.passes.quantise import QUANTISED, UNITS, Quantised
 from snncc.passes.quantise_dynamics import quantise_dynamics
@@ -76,7 +76,7 @@ class LearnRounding:
         meant: dict[str, Node] = {}
         order, rounded = groups(before), 0
         for i, group in enumerate(order):
-            trained |= simulate(before, group, trained)
+            trained |= simulate_in_parts(before, group, trained)
             loop = any(p.source in group for n in group for p in paths_into(before, n))
             arriving = {**(trained if loop else {}), **deployed}
             for name in (n for n in group if n in made.chosen):
@@ -91,7 +91,7 @@ class LearnRounding:
                     graph, units[name], rounded = graph.with_nodes(nodes), unit, rounded + 1
                     meant |= layer.synapses
                 graph, added[name] = mean_back(before, graph, name, trained, arriving, units[name])
-            deployed |= simulate(graph, group, deployed)
+            deployed |= simulate_in_parts(graph, group, deployed)
             if not loop and group[0] in added:
                 graph, more, deployed[group[0]] = rates_back(graph, group[0], trained[group[0]], deployed)
                 added[group[0]] = added[group[0]] + more

@@ -19,7 +19,7 @@ from snncc.ir.graph import Edge, Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import AvgPool2d, Conv1d, Conv2d, Dense, Flatten, Input, MaxPool2d, Neuron, Output
 from snncc.memory import word_bits
-from snncc.passes import learn_rounding
+from snncc.passes import forward, learn_rounding
 from snncc.passes.forward import groups, simulate, source_values
 from snncc.passes.moments import Gathered, lacking, moments
 from snncc.passes.rounding import DAMPING, Moments
@@ -272,3 +272,16 @@ def test_population_by_population_is_the_same_run(graph: Graph, seed: int) -> No
         known |= simulate(quantised, group, known, dtype=np.float64)
     for name, spikes in run_graph(quantised, inputs).spikes.items():
         assert np.array_equal(known[name], spikes)
+
+
+@pytest.mark.parametrize("samples", [5, 6, 7])
+def test_samples_in_parts_spike_as_all_at_once(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "SAMPLES_AT_ONCE", 3)
+    graph = feedforward()
+    known = {graph.input: source_values(graph, data(graph, 1, samples))}
+    for group in groups(graph):
+        found, whole = forward.simulate_in_parts(graph, group, known), simulate(graph, group, known)
+        assert found.keys() == whole.keys()
+        for name, spikes in whole.items():
+            np.testing.assert_array_equal(found[name], spikes)
+        known |= whole
