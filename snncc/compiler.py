@@ -138,7 +138,7 @@ def _calibration(options: CompileOptions) -> dict[str, Any]:
 
 def sha256_of_samples(inputs: np.ndarray) -> str:
     """Of integer inputs, whatever type they are stored as."""
-    return hashlib.sha256(np.ascontiguousarray(inputs, np.int64)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(inputs, np.int64).tobytes()).hexdigest()
 
 
 def _samples(graph: Graph, options: CompileOptions) -> int:
