@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from snncc.target import RunOptions
 
 DEFAULT_TARGET = "fixed-sim"
+LONGEST_TAU = 1e6
+"""Steps; a filter that forgets nothing has no sum."""
 
 
 @click.command("diff")
@@ -57,9 +59,11 @@ def command(first: str, second: str | None, all_stages: bool, as_markdown: bool,
     """
     from snncc.diff.walk import walk
     from snncc.errors import InputError
+    from snncc.gates import check_range
     from snncc.registry import get_target
     from snncc.report import terminal
 
+    check_range("--tau", rest["tau"], 0, LONGEST_TAU)
     if all_stages and second is not None:
         raise click.UsageError("--stages walks one model; leave SECOND out, or --stages")
     if as_json and as_markdown:

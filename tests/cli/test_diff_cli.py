@@ -122,6 +122,8 @@ def test_stages_by_name(snncc, files: dict[str, Path]) -> None:  # type: ignore[
         (["good", "-t", "loihi-sim"], "compiled for fixed-sim"),
         (["@program", "right.nir"], "MODEL@STAGE"),
         (["right.nir", "mnist-lif"], "takes samples of shape"),
+        (["right.nir", "--tau", "nan"], "--tau nan: give a number in 0..1e+06"),
+        (["right.nir", "--tau", "inf"], "--tau inf: give a number in"),
     ],
 )
 def test_what_is_refused(snncc, files: dict[str, Path], arguments: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
