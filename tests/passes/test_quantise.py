@@ -17,6 +17,7 @@ from snncc.ir.graph import Edge, Graph, build_graph, chain
 from snncc.ir.interpreter import run_graph
 from snncc.ir.nodes import Conv1d, Dense, Flatten, Input, Neuron, Output, Scale
 from snncc.ir.text import format_graph
+from snncc.passes import calibrate
 from snncc.passes.calibrate import FACT, Calibrate
 from snncc.passes.quantise import UNITS, Quantise
 from snncc.pipeline import Context, run_pipeline
@@ -162,6 +163,22 @@ def test_calibration_measures_what_flows() -> None:
     assert found.power["w"].tolist() == [8, 4] and found.samples == 2
     assert found.rate["n"] == (0 + 3 + 1 + 1) / (2 * 2 * 3)  # inputs 0, 4, 2, 2 against 4, over 3 steps
     assert found.membrane["n"] == (0, 2) and found.current["n"] == (0, 4)
+
+
+@pytest.mark.parametrize("encoding", ["static", "spikes"])
+def test_calibration_in_parts_is_that_of_all(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.random.default_rng(4).integers(0, 9, (7, 3) if encoding == "static" else (3, 7, 3))
+    graph = layer([[0.5, -1.0, 2.0], [1.0, 0.25, 0.0]], encoding, high=9, threshold=4.0, membrane_decay=0.5)
+    found = []
+    for at_once in (7, 3):
+        monkeypatch.setattr(calibrate, "SAMPLES_AT_ONCE", at_once)
+        context = Context()
+        run_pipeline(graph, [Calibrate(data)], context)
+        found.append(context.facts[FACT])
+    whole, parts = found
+    np.testing.assert_allclose(parts.power["w"], whole.power["w"], rtol=1e-12)
+    assert parts.rate["n"] == pytest.approx(whole.rate["n"]) and whole.rate["n"] > 0
+    assert (parts.membrane, parts.current, parts.samples) == (whole.membrane, whole.current, 7)
 
 
 def test_calibration_weighs_the_error() -> None:
