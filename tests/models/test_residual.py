@@ -64,8 +64,11 @@ def test_learned_thresholds_reach_the_graph(kind: str, readout: str, tmp_path: P
         layer = network.get_submodule(name)
         assert isinstance(layer, RepresentationNeuron)
         level = float(layer.level.detach())
-        assert node.dynamics.reset_amount == level
-        assert node.dynamics.threshold == layer.alpha * level
+        learned = layer.dynamics  # of a level that has not moved as given, to the last digit
+        assert learned.reset_amount == pytest.approx(level, rel=1e-7)
+        assert learned.threshold == pytest.approx(layer.alpha * level, rel=1e-7)
+        assert node.dynamics.reset_amount == learned.reset_amount
+        assert node.dynamics.threshold == learned.threshold
         changed += abs(level / KINDS[kind]["reset_amount"] - 1) > 1e-4
         np.testing.assert_array_equal(values[name].numpy(), spikes * np.asarray(node.dynamics.spike_value))
     assert changed >= 2
