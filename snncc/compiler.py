@@ -12,7 +12,7 @@ import numpy as np
 
 from snncc.errors import SnnccError, UnsupportedError
 from snncc.feed import sample_count
-from snncc.files import sha256_of
+from snncc.files import sha256_of, without_folder
 from snncc.ir.graph import Graph
 from snncc.ir.nodes import Input
 from snncc.pipeline import Context, Pass, PassResult, run_pipeline
@@ -133,7 +133,12 @@ def _calibration(options: CompileOptions) -> dict[str, Any]:
     """The name of the calibration data, and what tells it from other data of that name."""
     if options.calibration is None:
         return {}
-    return {"calibration": {"data": options.calibration_data, "sha256": sha256_of_samples(options.calibration)}}
+    return {
+        "calibration": {
+            "data": without_folder(options.calibration_data),
+            "sha256": sha256_of_samples(options.calibration),
+        }
+    }
 
 
 def sha256_of_samples(inputs: np.ndarray) -> str:

@@ -97,6 +97,11 @@ def _remove(*folders: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def without_folder(data: str) -> str:
+    """The name of data as artefacts hold it: of a file without its folder, for where it lies is nobody else's business."""
+    return Path(data).name if Path(data.partition("?")[0]).suffix else data
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:

@@ -148,13 +148,11 @@ def _with_search(target: Target, found: Found | None, data: str | None, confirm:
 
 def _recorded(made: Compilation, data: str, samples: int) -> Recorded:
     from snncc.feed import take
+    from snncc.files import without_folder
     from snncc.program.recording import record
 
     inputs = shared.load_inputs(data, samples, made.graph)
-    name = (
-        Path(data).name if Path(data.partition("?")[0]).suffix else data
-    )  # where a file lies is nobody else's business
-    return record(made.program, take(inputs, made.program.source, 0, samples), f"the first of {name}")
+    return record(made.program, take(inputs, made.program.source, 0, samples), f"the first of {without_folder(data)}")
 
 
 def _refuse(made: Compilation, target: Target, as_json: bool) -> None:

@@ -135,13 +135,17 @@ def test_what_is_refused(snncc, files: dict[str, Path], arguments: list[str], sa
     assert code == 2 and said in err and "Traceback" not in err
 
 
-def test_a_calibrated_folder(snncc, files: dict[str, Path], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_calibrated_folder(  # type: ignore[no-untyped-def]
+    snncc, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its passes are run again on the data that it names, or that is named, and on no other."""
     own, plain = tmp_path / "own.npz", files["plain.npz"]
     own.write_bytes(plain.read_bytes())
     asked = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", own, "--calibration-samples", 3)
     code, _, err = snncc("compile", files["right.nir"], *asked, "-o", tmp_path / "net")
     assert code == 0, err
+    assert read_artifact(tmp_path / "net").manifest["options"]["calibration"]["data"] == "own.npz"  # without its folder
+    monkeypatch.chdir(tmp_path)
     run = ("diff", tmp_path / "net", "--data", plain, "--json")
     code, out, _ = snncc(*run)
     known = json.loads(out)
@@ -169,7 +173,7 @@ def test_a_fault_in_a_calibrated_folder(snncc, files: dict[str, Path], tmp_path:
     spoilt = replace(made.program, populations=tuple(populations))
     manifest = {name: made.manifest[name] for name in ("target", "options")}
     write_artifact(tmp_path / "bad", spoilt, made.graph, manifest, {}, get_target("fixed-sim").emit)
-    code, out, _ = snncc("diff", tmp_path / "bad", "--data", plain, "--json")
+    code, out, _ = snncc("diff", tmp_path / "bad", "--data", plain, "--calibrate", plain, "--json")
     fault = json.loads(out)["first_fault"]
     assert code == 1 and fault["stage"] == "program" and fault["why"].startswith("threshold[0] of lif2 is")
     assert fault["cell"]["layer"] == "lif2"
