@@ -59,6 +59,7 @@ class Planted:
 
     real: Any
     spoil: Callable[[Graph], Graph]
+    rewrites: tuple[str, ...] = ()
     analysis: ClassVar[bool] = False
 
     def __getattr__(self, name: str) -> Any:
@@ -69,11 +70,13 @@ class Planted:
         return PassResult(self.spoil(result.graph), True, result.summary)
 
 
-def faulty_target(name: str, spoil: Callable[[Graph], Graph], target: Target = FIXED) -> Target:
-    """``target`` with its pass ``name`` spoilt."""
+def faulty_target(
+    name: str, spoil: Callable[[Graph], Graph], target: Target = FIXED, rewrites: tuple[str, ...] = ()
+) -> Target:
+    """``target`` with its pass ``name`` spoilt, which says that it ``rewrites`` these fields."""
 
     def pipeline(options: CompileOptions) -> list[Any]:
-        return [Planted(p, spoil) if p.name == name else p for p in target.pipeline(options)]
+        return [Planted(p, spoil, rewrites) if p.name == name else p for p in target.pipeline(options)]
 
     return replace(target, pipeline=pipeline)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snncc.feed import Inputs
     from snncc.target import RunOptions
 
-DEFAULT_TARGET = "fixed-sim"
+DEFAULT_TARGET, PROGRAM = "fixed-sim", "program"
 LONGEST_TAU = 1e6
 """Steps; a filter that forgets nothing has no sum."""
 
@@ -110,12 +110,13 @@ def _chosen(
     samples = sample_count(inputs, a.entry)
 
     def stages(source: Source, wanted: tuple[str | None, ...]) -> tuple[list[Stage], list[str]]:
-        given = _compile_options(source, rest)
-        live = "framework" in wanted
-        return sources.stages_of(source, given, _engine(running), samples, live, running)
+        walked = not all(name in (None, PROGRAM, "target", source.target.name) for name in wanted)
+        given = _compile_options(source, rest, walked)
+        every, remarks = sources.stages_of(source, given, _engine(running), samples, "framework" in wanted, running)
+        return every, remarks if walked else []
 
     if second is None:
-        every, remarks = stages(a, ("framework",) if _has_module(a) else ())
+        every, remarks = stages(a, ("framework",) if _has_module(a) else ("read",))
         return every, a, inputs, labels, remarks
     if a.path == _resolved(other):
         every, remarks = stages(a, (stage, other_stage))
@@ -185,12 +186,16 @@ def _open(model: str, rest: dict[str, Any]) -> Source:
     )
 
 
-def _compile_options(source: Source, rest: dict[str, Any]) -> Any:
+def _compile_options(source: Source, rest: dict[str, Any], walked: bool) -> Any:
+    """``walked``: whether stages before the Program are asked for."""
     if source.artifact is None:
         return shared.chosen_options(rest, source.graph)
     from snncc.target import CompileOptions
 
-    return CompileOptions(calibration=_calibration(source, rest["calibration"]))  # all else is the folder's own
+    named = rest["calibration"]
+    return CompileOptions(
+        calibration=_calibration(source, named) if walked or named else None
+    )  # all else is the folder's own
 
 
 def _calibration(source: Source, named: str | None) -> Any:
@@ -213,7 +218,7 @@ def _calibration(source: Source, named: str | None) -> Any:
     if not name or not isinstance(name, str):
         return None
     try:
-        samples = take(shared.load_data(name, count, source.graph)[0], source.entry, 0, count)
+        samples = take(shared.load_inputs(name, count, source.graph), source.entry, 0, count)
         if known.get("sha256") not in (None, sha256_of_samples(samples)):
             raise InputError(f"{name}: its first {count:,} samples are not those that {source.where} was calibrated on")
     except InputError:

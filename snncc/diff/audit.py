@@ -81,7 +81,9 @@ class _Audit:
         layer_bits: Mapping[str, int],
         learned: Learned | None,
         exponents: Mapping[str, int],
+        rewrites: Collection[str],
     ) -> None:
+        self.rewrites = rewrites
         self.before, self.after, self.units = before, after, units
         self.bits, self.layer_bits, self.exponents = bits, layer_bits, exponents
         self.reach = HALF if learned is None else ONE
@@ -125,11 +127,12 @@ def audit(
     layer_bits: Mapping[str, int] | None = None,
     learned: Learned | None = None,
     exponents: Mapping[str, int] | None = None,
+    rewrites: Collection[str] = (),
 ) -> Audit:
     """Check the Graph ``after`` quantisation against the one ``before`` it; ``units`` is what one unit of each neuron's weights
     is worth, ``bits`` the width of a weight, ``layer_bits`` that of the weights into some neurons, ``exponents`` the powers of
-    two of some synapses."""
-    found = _Audit(before, after, units, bits, layer_bits or {}, learned, exponents or {})
+    two of some synapses; rules that the pass says it ``rewrites`` are not looked at."""
+    found = _Audit(before, after, units, bits, layer_bits or {}, learned, exponents or {}, rewrites)
     for name in before.of_type(Neuron):
         if not isinstance(after.nodes.get(name), Neuron) or name not in units:
             found.differs(name, name, "kind", type(after.nodes.get(name)).__name__, "a quantised Neuron")
@@ -140,7 +143,7 @@ def audit(
         _check_neuron(found, name, shift)
     for name, node in before.nodes.items():
         if not isinstance(node, Neuron | Dense | Conv1d | Conv2d | Sparse):
-            _check_same(found, name, name, node)
+            _check_same(found, name, name, node, tuple(found.rewrites) if isinstance(node, Output) else ())
     edges = _check_wiring(found)
     if not found.offences:
         return Audit([], found.clipped, None)
@@ -215,7 +218,7 @@ def _check_neuron(found: _Audit, name: str, shift: int) -> None:
     made: Dynamics = found.after.nodes[name].dynamics  # type: ignore[union-attr]
     changes: dict[str, Any] = {}
     for what in (*SIGNED_CHOICES, "spike_value"):
-        if not np.array_equal(getattr(d, what), getattr(made, what)):
+        if what not in found.rewrites and not np.array_equal(getattr(d, what), getattr(made, what)):
             found.differs(name, name, what, getattr(made, what), getattr(d, what))
             changes[what] = getattr(d, what)
     one = float(np.max(made.input_gain))  # guarded units in a unit
@@ -349,6 +352,19 @@ def compare_programs(expected: Program, actual: Program) -> list[Offence]:
         known = {p.name for p in a}
         found += [Offence(n, n, "existence", (), "there", "missing") for n in theirs if n not in known]
     return found
+
+
+def rounded_otherwise(expected: Program, actual: Program, exponents: Mapping[str, int]) -> bool:
+    """Whether two Programs differ in biases and in weights by one step of their grid at most, which is 2^k for synapses with
+    ``exponents`` k."""
+    theirs = {p.name: p for p in actual.projections}
+    for offence in compare_programs(expected, actual):
+        if offence.field not in ("weight", "bias", "current_bias"):
+            return False
+    return all(
+        np.abs(p.weight - theirs[p.name].weight).max(initial=0) <= 2 ** exponents.get(p.name, 0)
+        for p in expected.projections
+    )
 
 
 def _compare_parts(layer: str, name: str, expected: Any, actual: Any) -> list[Offence]:

@@ -136,7 +136,7 @@ class Change:
         other = (a.predictions != b.predictions).reshape(a.samples, -1).any(axis=1)
         self.answers += sum(start + int(n) not in self.roots for n in np.flatnonzero(other))
         if self.exact and self.unequal is None and not self.misfits and a.run is not None and b.run is not None:
-            found = compare_recordings(a.run, b.run, list(a.spikes)).first
+            found = compare_recordings(a.run, b.run, list({**a.run.spikes, **a.run.membranes})).first
             self.unequal = found and replace(found, sample=start + found.sample)
 
     def _note(self, name: str, order: Sequence[str], start: int, x: Array, y: Array) -> None:

@@ -80,8 +80,8 @@ def _compiled(
     given = given if isinstance(given, dict) else {}
     if given.get("calibration_samples") and options.calibration is None:
         remarks.append(
-            f"{source.where}: was calibrated on data that it does not hold and that is not found, so its passes cannot be run "
-            "again; name that data: --calibrate DATA"
+            f"{source.where}: was calibrated on data that it does not hold and that is not found, or has other samples now, so "
+            "its passes cannot be run again; name that data: --calibrate DATA"
         )
         stages = [s.read_stage(source.graph, samples), *s.integer_stages(artifact.program, engine)]
         stages[1] = replace(stages[1], may=s.UNKNOWN)
@@ -96,7 +96,9 @@ def _compiled(
         layer_bits,
         str(given.get("rounding", "nearest")),
     )
-    stages = s.compile_stages(source.graph, source.target, again, engine, samples, artifact.program)
+    named = given.get("calibration")
+    sure = options.calibration is None or (isinstance(named, dict) and isinstance(named.get("sha256"), str))
+    stages = s.compile_stages(source.graph, source.target, again, engine, samples, artifact.program, sure)
     return stages, artifact.program, artifact.folder
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from snncc.compiler import arithmetic_of, passes_of
-from snncc.diff.audit import compare_programs
+from snncc.diff.audit import compare_programs, rounded_otherwise
 from snncc.diff.trace import Trace, trace_graph, trace_program
 from snncc.errors import InputError
 from snncc.ir.graph import Graph
@@ -93,9 +93,11 @@ def compile_stages(
     engine: Engine = reference_engine,
     samples: int = 1,
     program: Program | None = None,
+    same_data: bool = True,
 ) -> list[Stage]:
     """From the Graph as read to the Program. ``program`` is one that was compiled before: where it is not what the pipeline makes
-    now, both are there, and must be equal. ``samples`` is how many will be run."""
+    now, both are there, and must be equal, unless rounding that was learned came out otherwise, or it is not known whether on the
+    ``same_data``. ``samples`` is how many will be run."""
     stages = [read_stage(graph, samples)]
     context = Context()
 
@@ -108,7 +110,14 @@ def compile_stages(
     if program is None or not compare_programs(made, program):
         return stages + integer_stages(made, engine)
     *before, last = integer_stages(made, engine)
-    return [*stages, *before, replace(last, name=AGAIN), program_stage(program, engine, PROGRAM, NOTHING)]
+    compiled = program_stage(program, engine, PROGRAM, NOTHING)
+    if not same_data:
+        compiled = replace(compiled, may=UNKNOWN, note="whether it was calibrated on the same data is not known")
+    elif LEARNED in context.facts and rounded_otherwise(made, program, context.facts.get(EXPONENTS, {})):
+        compiled = replace(
+            compiled, may=UNKNOWN, note="learned rounding came out otherwise here, as it may on another machine"
+        )
+    return [*stages, *before, replace(last, name=AGAIN), compiled]
 
 
 def _pass_stage(

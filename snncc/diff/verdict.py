@@ -77,7 +77,7 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
         said = "; ".join(f"{name} has {sizes}" for name, sizes in list(c.misfits.items())[:1])
         return Verdict(FAULT if b.may not in (s.ANYTHING, s.UNKNOWN) else OTHER, said)
     if b.may == s.UNKNOWN:
-        return Verdict(UNJUDGED, "how it comes from the stage before cannot be run again")
+        return Verdict(UNJUDGED, b.note or "how it comes from the stage before cannot be run again")
     if b.may == s.ANYTHING:
         return Verdict(OTHER if c.roots or c.first_value else SAME, "two networks of which nothing is known")
     if b.may == s.NOTHING:

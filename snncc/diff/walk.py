@@ -172,11 +172,13 @@ def _traces(stages: Sequence[Stage], chunk: Array) -> Iterator[Trace]:
     trace: Trace | None = None
     for i, stage in enumerate(stages):
         again = stage.may == s.NOTHING and stage.graph is not None and stage.graph is stages[i - 1].graph
-        trace = trace if again and trace is not None else _run(stage, chunk)
+        if not again or trace is None:
+            trace = stage.run(chunk) if i == 0 or stage.graph is None else _run(stage, chunk)
         yield trace
 
 
 def _run(stage: Stage, chunk: Array) -> Trace:
+    """Of a Graph, on data that ran on a stage before it."""
     try:
         return stage.run(chunk)
     except InputError as error:
@@ -193,7 +195,14 @@ def _with_repairs(stages: list[Stage], samples: int) -> tuple[list[Stage], dict[
         if stage.may == s.CONSTANTS and before is not None and before.graph and stage.graph:
             trained = before.graph if stage.learned is None else stage.learned.graph
             checked = audit(
-                trained, stage.graph, stage.units, stage.bits, stage.layer_bits, stage.learned, stage.exponents
+                trained,
+                stage.graph,
+                stage.units,
+                stage.bits,
+                stage.layer_bits,
+                stage.learned,
+                stage.exponents,
+                stage.rewrites,
             )
             audits[stage.name] = checked
             if checked.repaired is not None:

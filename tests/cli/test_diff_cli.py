@@ -15,6 +15,7 @@ from snncc.frontends.nir_export import export_nir
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.pipeline import Context
 from snncc.program.artifact import read_artifact, write_artifact
+from snncc.program.program import Program
 from snncc.registry import get_target
 from snncc.target import CompileOptions
 
@@ -164,16 +165,44 @@ def test_a_calibrated_folder(  # type: ignore[no-untyped-def]
     assert code == 2 and "was not calibrated" in err
 
 
-def test_a_fault_in_a_calibrated_folder(snncc, files: dict[str, Path], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    plain = files["plain.npz"]
-    asked = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", plain, "--calibration-samples", 3)
+def heavier(program: Program, by: int) -> Program:
+    """One weight that is 0 is another."""
+    first, *others = program.projections
+    weight = first.weight.copy()
+    weight[tuple(np.argwhere(weight == 0)[0])] = by
+    return replace(program, projections=(replace(first, weight=weight), *others))
+
+
+def doubled(program: Program) -> Program:
+    populations = [replace(p, threshold=2 * p.threshold) if p.name == "lif2" else p for p in program.populations]
+    return replace(program, populations=tuple(populations))
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "code", "said"),
+    [
+        (doubled, ("calibration",), 1, "threshold[0] of lif2 is"),
+        (lambda program: heavier(program, 2), ("calibration",), 1, "is 2, not 0"),
+        (lambda program: heavier(program, 1), ("calibration",), 0, "as it may on another machine"),
+        (doubled, (), 0, "on the same data is not known"),
+    ],
+)
+def test_a_calibrated_folder_that_is_not_what_is_made_now(  # type: ignore[no-untyped-def]
+    snncc, files: dict[str, Path], tmp_path: Path, change, keep: tuple[str, ...], code: int, said: str
+) -> None:
+    """A fault, unless it is what learned rounding may do elsewhere, or the folder does not say which samples it learned from."""
+    odd = tmp_path / "odd.npz"
+    np.savez(odd, x=np.load(files["plain.npz"])["x"], y=np.full(X.shape[1], 99))  # labels that nobody looks at
+    asked = ("-t", "fixed-sim", "--bits", 3, "--rounding", "learned", "--calibrate", odd, "--calibration-samples", 3)
     assert snncc("compile", files["right.nir"], *asked, "-o", tmp_path / "net")[0] == 0
     made = read_artifact(tmp_path / "net")
-    populations = [replace(p, threshold=2 * p.threshold) if p.name == "lif2" else p for p in made.program.populations]
-    spoilt = replace(made.program, populations=tuple(populations))
-    manifest = {name: made.manifest[name] for name in ("target", "options")}
-    write_artifact(tmp_path / "bad", spoilt, made.graph, manifest, {}, get_target("fixed-sim").emit)
-    code, out, _ = snncc("diff", tmp_path / "bad", "--data", plain, "--calibrate", plain, "--json")
-    fault = json.loads(out)["first_fault"]
-    assert code == 1 and fault["stage"] == "program" and fault["why"].startswith("threshold[0] of lif2 is")
-    assert fault["cell"]["layer"] == "lif2"
+    options = {n: v for n, v in made.manifest["options"].items() if n != "calibration" or n in keep}
+    manifest = {"target": made.manifest["target"], "options": options}
+    write_artifact(tmp_path / "other", change(made.program), made.graph, manifest, {}, get_target("fixed-sim").emit)
+    run = ("--data", files["plain.npz"], "--json")
+    found, out, err = snncc("diff", tmp_path / "other", *run, "--calibrate", odd)
+    assert found == code, err
+    step = next(s for s in json.loads(out)["steps"] if s["after"] == "program")
+    assert said in step["why"] and step["cause"] == ("fault" if code else "unjudged")
+    found, out, err = snncc("diff", f"{tmp_path / 'other'}@program", f"{tmp_path / 'other'}@target", *run)
+    assert found == 0 and "calibrated" not in err and [s["cause"] for s in json.loads(out)["steps"]] == ["same"]

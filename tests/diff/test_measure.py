@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snncc.compare import compare_recordings
 from snncc.diff.health import Activity, health_findings
 from snncc.diff.measure import Change, van_rossum
 from snncc.diff.trace import Trace
+from snncc.errors import TargetError
+from snncc.program.reference import IntegerRecording
 
 Array = np.ndarray
 
@@ -94,3 +99,32 @@ def test_silent_and_restless_neurons() -> None:
     assert "7 of 18" in trained.actual and trained.remedy
     restless = found["never-silent neurons", False]
     assert "9 of 18" in restless.actual and "all of channel 0" in restless.actual and restless.remedy
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_last_digit_of_a_membrane_that_never_fires(exact: bool) -> None:
+    """Two runs of one Program are compared as they are; others as readouts, whose sums have an order."""
+    runs = []
+    for value in (2_000_000, 2_000_001):
+        membranes = np.full((3, 2, 4), 7)
+        membranes[0, 1, 2] = value
+        scores, silent = membranes[-1], np.zeros((3, 2, 4), int)
+        runs.append(IntegerRecording({"read": silent}, {"read": membranes}, scores, scores.argmax(1), {}, 2))
+    change = Change(exact=exact)
+    change.add(10, *(Trace({}, {"read": r.membranes["read"] * 0.5}, r.scores, r.predictions, r) for r in runs))
+    found = change.unequal and (change.unequal.layer, change.unequal.step, change.unequal.sample, change.unequal.neuron)
+    assert found == (("read", 0, 11, (2,)) if exact else None)
+    assert change.first is None and change.first_value is None
+
+
+def test_silent_spikes_may_be_left_out() -> None:
+    """Of a layer that never fires there is nothing to compare; of one that does there is."""
+    scores = np.zeros((2, 4), int)
+    for spikes, refused in ((np.zeros((3, 2, 4), int), False), (np.eye(4, dtype=int)[:3, None].repeat(2, 1), True)):
+        whole = IntegerRecording({"read": spikes}, {}, scores, scores.argmax(1), {}, 2)
+        short = replace(whole, spikes={})
+        if refused:
+            with pytest.raises(TargetError, match="chip: gives no spikes of read"):
+                compare_recordings(whole, short, ["read"], "chip")
+        else:
+            assert compare_recordings(whole, short, ["read"], "chip").differing == 0

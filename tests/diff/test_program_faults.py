@@ -83,6 +83,23 @@ def test_a_comparison_in_the_program() -> None:
     assert step is not None and step.after == "program" and named(step.first) == named(step.fault) == expected
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (program_with("lif2", compare=">"), "comparison, threshold or levels"),
+        (lambda p: replace(p, readout=replace(p.readout, ties="highest_index")), "the same spikes and another answer"),
+    ],
+)
+def test_a_rule_changed_in_lowering(
+    spoil: Callable[[Program], Program], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no right Program is there to compare with, membranes and answers tell."""
+    monkeypatch.setattr("snncc.diff.stages.lower", lambda *given: spoil(lower(*given)))
+    graph = graph_of(grid_net() if "comparison" in said else random_net())
+    step = walked(compile_stages(graph, FIXED, CompileOptions())).first_fault
+    assert step is not None and step.after == "program" and said in step.why
+
+
 def on_target(run: Callable[[Program, Array], Any]) -> Target:
     return replace(FIXED, name="odd-chip", run=lambda program, folder, x, options: run(program, x))
 

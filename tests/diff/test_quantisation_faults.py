@@ -172,3 +172,15 @@ def test_a_rule_changed_in_quantisation(spoil: Callable[[Graph], Graph], layer: 
     assert [(o.layer, o.field) for o in step.offences] == [(layer, what)]
     finding = next(f for f in found.findings if "quantise goes beyond" in f.what)
     assert finding.layer == layer and "by quantise: mend that pass" in finding.remedy
+
+
+def test_a_rule_that_a_quantising_pass_says_it_rewrites() -> None:
+    spoil = dynamics("lif3", compare=">")
+    for rewrites, cause in (((), "fault"), (("compare",), "rounding")):
+        target = faulty_target("quantise", spoil, rewrites=rewrites)
+        step = next(
+            s
+            for s in walked(compile_stages(graph_of(random_net()), target, CompileOptions())).steps
+            if s.after == "quantise"
+        )
+        assert step.cause == cause
