@@ -31,6 +31,7 @@ import math
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +53,7 @@ class RepresentationNeuron(SpikingNeuron):
     ``membrane_decay`` = e^(−Δt/τ) and ``input_gain`` = 1 − ``membrane_decay``. V is learned; α, Δt and τ stay.
 
     Attributes:
-        level: V, a parameter without axes.
+        level: V, a parameter without axes; first: its first value, V as given in the parameter's precision.
         least: the smallest V.
         alpha, delta_t, tau: α, Δt and τ, the last two in any one unit of time; 1 for IF.
         decay: e^(−Δt/τ); 1 for IF.
@@ -82,12 +83,13 @@ class RepresentationNeuron(SpikingNeuron):
         self.tau = -self.delta_t / math.log(decay) if leaks else 1.0
         self.decay = decay
         self.level = nn.Parameter(torch.tensor(amount))
+        self.first = float(np.float32(amount))
 
     @property
     def dynamics(self) -> Dynamics:
         """The neuron with the threshold learned so far; as given while the parameter, in its precision, has not moved."""
         level = max(float(self.level.detach()), self.least)
-        if level == float(torch.tensor(self._given.subtracted)):
+        if level == self.first:
             return self._given
         return self._given.with_(threshold=self.alpha * level, reset_amount=level, spike_value=level / self.delta_t)
 

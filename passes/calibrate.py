@@ -57,9 +57,10 @@ class Calibrate:
         entry = graph.nodes[graph.input]
         assert isinstance(entry, Input)
         samples = sample_count(self.inputs, entry)
-        starts = range(0, max(samples, 1), SAMPLES_AT_ONCE)
-        parts = [_measured(graph, take(self.inputs, entry, i, i + SAMPLES_AT_ONCE)) for i in starts]
-        context.facts[FACT] = parts[0] if len(parts) == 1 else _together(parts)
+        starts = range(0, samples, SAMPLES_AT_ONCE)
+        context.facts[FACT] = _together(
+            [_measured(graph, take(self.inputs, entry, i, i + SAMPLES_AT_ONCE)) for i in starts]
+        )
         return PassResult(graph, False, f"activity of {samples} samples")
 
 

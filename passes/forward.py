@@ -22,6 +22,7 @@ Known = Mapping[str, Array]
 """Population to its spikes (T, N, *shape), or to (1, N, *shape) where it is the same at every step."""
 
 SAMPLES_AT_ONCE = 1024
+"""Whose currents and states are in memory."""
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,11 @@ def simulate(
 
 def simulate_in_parts(graph: Graph, members: Iterable[str], known: Known) -> dict[str, Array]:
     """:func:`simulate`, some samples at a time, for their currents and states are floats, and take far more memory than spikes."""
-    names = list(members)
-    sources = {p.source for n in names for p in paths_into(graph, n)}
-    heard = {n: x for n, x in known.items() if n in sources} or dict(known)
-    samples = next(iter(heard.values())).shape[1]
+    names, samples = list(members), next(iter(known.values())).shape[1]
     made: dict[str, Array] = {}
     for start in range(0, samples, SAMPLES_AT_ONCE):
         part = slice(start, start + SAMPLES_AT_ONCE)
-        for name, spikes in simulate(graph, names, {n: x[:, part] for n, x in heard.items()}).items():
+        for name, spikes in simulate(graph, names, {n: x[:, part] for n, x in known.items()}).items():
             if name not in made:
                 made[name] = np.empty((len(spikes), samples, *spikes.shape[2:]), spikes.dtype)
             made[name][:, part] = spikes

@@ -91,7 +91,8 @@ def asked(given: Mapping[str, Any]) -> Asked:
         value = getattr(made, name)
         if value is not None and value < least:
             raise InputError(f"snncc: {name} is {value}; give {least} or more")
-    _limits(made), _cost_limits(made)
+    _limits(made)
+    _cost_limits(made)
     return made
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from snncc.feed import Inputs
     from snncc.target import RunOptions
 
-DEFAULT_TARGET, PROGRAM = "fixed-sim", "program"
+DEFAULT_TARGET = "fixed-sim"
 LONGEST_TAU = 1e6
 """Steps; a filter that forgets nothing has no sum."""
 
@@ -99,6 +99,7 @@ def _chosen(
 ) -> tuple[list[Stage], Source, Inputs, Any, list[str]]:
     """(stages to walk, the model whose data they run on, its inputs and labels, remarks)."""
     from snncc.diff import sources
+    from snncc.diff.stages import PROGRAM
     from snncc.feed import sample_count
 
     model, stage = sources.split(first)
@@ -202,24 +203,22 @@ def _calibration(source: Source, named: str | None) -> Any:
     """The samples that a folder was calibrated on; None where it was not, or they are not found under the name that it has, which
     ``named`` takes the place of. Raises :class:`InputError` where those of ``named`` are others."""
     from snncc.compiler import sha256_of_samples
+    from snncc.diff.sources import calibration_of
     from snncc.errors import InputError
     from snncc.feed import take
 
     assert source.artifact is not None
-    options = source.artifact.manifest.get("options")
-    given = options if isinstance(options, dict) else {}
-    count, known = given.get("calibration_samples"), given.get("calibration")
-    known = known if isinstance(known, dict) else {}
-    name = named or known.get("data")
-    if not isinstance(count, int) or count < 1:
+    count, own, digest = calibration_of(source.artifact)
+    name = named or own
+    if not count:
         if named is not None:
             raise InputError(f"{source.where}: was not calibrated, so --calibrate would change nothing; leave it out")
         return None
-    if not name or not isinstance(name, str):
+    if not name:
         return None
     try:
         samples = take(shared.load_inputs(name, count, source.graph), source.entry, 0, count)
-        if known.get("sha256") not in (None, sha256_of_samples(samples)):
+        if digest not in ("", sha256_of_samples(samples)):
             raise InputError(f"{name}: its first {count:,} samples are not those that {source.where} was calibrated on")
     except InputError:
         if named is not None:

@@ -217,10 +217,9 @@ def _check_neuron(found: _Audit, name: str, shift: int) -> None:
     d: Dynamics = found.before.nodes[name].dynamics  # type: ignore[union-attr]
     made: Dynamics = found.after.nodes[name].dynamics  # type: ignore[union-attr]
     changes: dict[str, Any] = {}
-    for what in (*SIGNED_CHOICES, "spike_value"):
-        if what not in found.rewrites and not np.array_equal(getattr(d, what), getattr(made, what)):
-            found.differs(name, name, what, getattr(made, what), getattr(d, what))
-            changes[what] = getattr(d, what)
+    for what in _unlike(d, made, (*SIGNED_CHOICES, "spike_value"), found.rewrites):
+        found.differs(name, name, what, getattr(made, what), getattr(d, what))
+        changes[what] = getattr(d, what)
     one = float(np.max(made.input_gain))  # guarded units in a unit
     if one < 1 or one != 2.0 ** round(np.log2(one)) or np.min(made.input_gain) != one:
         found.differs(name, name, "input_gain", made.input_gain, "a power of two of 1 or more, one for all")
@@ -323,10 +322,14 @@ def changed_choices(before: Graph, after: Graph, rewrites: Collection[str] = ())
             layer, was, now, names = readout_neuron(before) or name, node, made, OUTPUT_CHOICES  # type: ignore[assignment]
         else:
             continue
-        for what in names:
-            if what not in rewrites and getattr(was, what) != getattr(now, what):
-                found.append(Offence(layer, name, what, (), str(getattr(now, what)), str(getattr(was, what))))
+        for what in _unlike(was, now, names, rewrites):
+            found.append(Offence(layer, name, what, (), str(getattr(now, what)), str(getattr(was, what))))
     return found
+
+
+def _unlike(was: Any, now: Any, names: Collection[str], rewrites: Collection[str]) -> list[str]:
+    """The fields of ``names``, but those in ``rewrites``, in which two dynamics or outputs differ."""
+    return [n for n in names if n not in rewrites and not np.array_equal(getattr(was, n), getattr(now, n))]
 
 
 NOT_COMPUTED = ("unit", "name", "origin")

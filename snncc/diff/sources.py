@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from snncc.diff import stages as s
 from snncc.diff.framework import framework_stage
@@ -76,9 +77,8 @@ def _compiled(
         program = made[-1].program
         assert program is not None
         return made, program, None
-    given = artifact.manifest.get("options")
-    given = given if isinstance(given, dict) else {}
-    if given.get("calibration_samples") and options.calibration is None:
+    given = _options_of(artifact)
+    if calibration_of(artifact)[0] and options.calibration is None:
         remarks.append(
             f"{source.where}: was calibrated on data that it does not hold and that is not found, or has other samples now, so "
             "its passes cannot be run again; name that data: --calibrate DATA"
@@ -88,18 +88,30 @@ def _compiled(
         return stages, artifact.program, artifact.folder
     per_channel, other = bool(given.get("per_channel", True)), given.get("layer_bits")
     layer_bits = {str(k): v for k, v in other.items() if isinstance(v, int)} if isinstance(other, dict) else {}
+    rounding = str(given.get("rounding", "nearest"))
     again = CompileOptions(
-        _bits(given),
-        given.get("guard_bits"),
-        per_channel,
-        options.calibration,
-        layer_bits,
-        str(given.get("rounding", "nearest")),
+        _bits(given), given.get("guard_bits"), per_channel, options.calibration, layer_bits, rounding
     )
-    named = given.get("calibration")
-    sure = options.calibration is None or (isinstance(named, dict) and isinstance(named.get("sha256"), str))
+    sure = options.calibration is None or calibration_of(artifact)[2] != ""
     stages = s.compile_stages(source.graph, source.target, again, engine, samples, artifact.program, sure)
     return stages, artifact.program, artifact.folder
+
+
+def calibration_of(artifact: Artifact) -> tuple[int, str, str]:
+    """(samples, name of the data, hash of the samples) of a compiled folder's calibration; 0 and "" where it does not say."""
+    given = _options_of(artifact)
+    count, named = given.get("calibration_samples"), given.get("calibration")
+    data, digest = (named.get(key) if isinstance(named, dict) else None for key in ("data", "sha256"))
+    return (
+        count if isinstance(count, int) and count > 0 else 0,
+        data if isinstance(data, str) else "",
+        digest if isinstance(digest, str) else "",
+    )
+
+
+def _options_of(artifact: Artifact) -> dict[str, Any]:
+    given = artifact.manifest.get("options")
+    return given if isinstance(given, dict) else {}
 
 
 def _bits(given: Mapping[str, object]) -> int:

@@ -74,19 +74,19 @@ def verdict_on(pair: Pair, some: Pick, few: int) -> Verdict:
     if offences:
         return Verdict(FAULT, _listed(offences), c.first or c.unequal or c.first_value, offences=offences)
     if c.misfits:
-        said = "; ".join(f"{name} has {sizes}" for name, sizes in list(c.misfits.items())[:1])
-        return Verdict(FAULT if b.may not in (s.ANYTHING, s.UNKNOWN) else OTHER, said)
+        name, sizes = next(iter(c.misfits.items()))
+        return Verdict(FAULT if b.may not in (s.ANYTHING, s.UNKNOWN) else OTHER, f"{name} has {sizes}")
     if b.may == s.UNKNOWN:
         return Verdict(UNJUDGED, b.note or "how it comes from the stage before cannot be run again")
     if b.may == s.ANYTHING:
         return Verdict(OTHER if c.roots or c.first_value else SAME, "two networks of which nothing is known")
-    if b.may == s.NOTHING:
+    if b.may == s.NOTHING or (b.may == s.CONSTANTS and pair.audit is None):
         cell = c.unequal or c.first or c.first_value
         return Verdict(FAULT if cell else SAME, "must be equal cell by cell", cell)
     if c.answers and counts_spikes(a) and counts_spikes(b):
         return Verdict(FAULT, f"{c.answers:,} samples have the same spikes and another answer: readout or tie rule")
-    if b.may == s.CONSTANTS:
-        return _by_constants(pair)
+    if b.may == s.CONSTANTS and pair.audit is not None:
+        return _by_constants(c, pair.audit)
     numbers = sorted({*sorted(c.roots, key=lambda n: (c.roots[n], n))[:JUDGED], *range(few)})
     found = _judge(a, b, some(numbers), np.asarray(numbers))
     if found is None:
@@ -140,12 +140,8 @@ def _offences(pair: Pair) -> list[Offence]:
     return []
 
 
-def _by_constants(pair: Pair) -> Verdict:
-    c = pair.change
-    if pair.audit is None:
-        cell = c.first or c.first_value
-        return Verdict(FAULT if cell else SAME, "must be equal cell by cell", cell)
-    clipped = sum(pair.audit.clipped.values())
+def _by_constants(c: Change, checked: Audit) -> Verdict:
+    clipped = sum(checked.clipped.values())
     said = "every constant is the trained one, rounded" + (f"; {clipped:,} weights clipped" if clipped else "")
     return Verdict(ROUNDING if c.roots else SAME, said)
 
