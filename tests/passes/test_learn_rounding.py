@@ -277,6 +277,13 @@ def test_population_by_population_is_the_same_run(graph: Graph, seed: int) -> No
 @pytest.mark.parametrize("samples", [5, 6, 7])
 def test_samples_in_parts_spike_as_all_at_once(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "SAMPLES_AT_ONCE", 3)
+    at_once: list[int] = []
+
+    def watched(graph: Graph, members: list[str], known: dict[str, Array]) -> dict[str, Array]:
+        at_once.append(next(iter(known.values())).shape[1])
+        return simulate(graph, members, known)
+
+    monkeypatch.setattr(forward, "simulate", watched)
     graph = feedforward()
     known = {graph.input: source_values(graph, data(graph, 1, samples))}
     for group in groups(graph):
@@ -285,3 +292,4 @@ def test_samples_in_parts_spike_as_all_at_once(samples: int, monkeypatch: pytest
         for name, spikes in whole.items():
             np.testing.assert_array_equal(found[name], spikes)
         known |= whole
+    assert max(at_once) == 3 and sum(at_once) == samples * len(groups(graph))

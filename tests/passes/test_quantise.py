@@ -169,13 +169,20 @@ def test_calibration_measures_what_flows() -> None:
 def test_calibration_in_parts_is_that_of_all(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = np.random.default_rng(4).integers(0, 9, (7, 3) if encoding == "static" else (3, 7, 3))
     graph = layer([[0.5, -1.0, 2.0], [1.0, 0.25, 0.0]], encoding, high=9, threshold=4.0, membrane_decay=0.5)
-    found = []
+    found, runs = [], []
+
+    def watched(graph: Graph, inputs: np.ndarray, *rest: Any, **more: Any) -> Any:
+        runs.append(inputs.shape[0 if encoding == "static" else 1])
+        return run_graph(graph, inputs, *rest, **more)
+
+    monkeypatch.setattr(calibrate, "run_graph", watched)
     for at_once in (7, 3):
         monkeypatch.setattr(calibrate, "SAMPLES_AT_ONCE", at_once)
         context = Context()
         run_pipeline(graph, [Calibrate(data)], context)
         found.append(context.facts[FACT])
     whole, parts = found
+    assert runs == [7, 3, 3, 1]
     np.testing.assert_allclose(parts.power["w"], whole.power["w"], rtol=1e-12)
     assert parts.rate["n"] == pytest.approx(whole.rate["n"]) and whole.rate["n"] > 0
     assert (parts.membrane, parts.current, parts.samples) == (whole.membrane, whole.current, 7)
